@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * child.h - start a program with exactly the descriptors it is meant to have
+ *
+ * The child gets descriptors 0..n-1 of `fds` (an entry of -1 becomes /dev/null) and no others; an
+ * own process group unless told, default signal actions, an empty signal mask. Failure to exec is
+ * reported by child_spawn() itself.
+ */
+#ifndef CHILD_H
+#define CHILD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "err.h"
+
+#define CHILD_FDS_MAX 64
+
+enum child_flags {
+	CHILD_DIE_WITH_PARENT = 1 << 0, /* PR_SET_PDEATHSIG SIGKILL: of the calling thread */
+	CHILD_NEW_SESSION = 1 << 1,
+	CHILD_NO_NEW_PRIVS = 1 << 2,
+	CHILD_SAME_GROUP = 1 << 3, /* stay in the caller's process group */
+};
+
+struct child_spec {
+	const char *path; /* as execve; searched in PATH when it has no '/' */
+	char *const *argv;
+	char *const *env; /* NULL: the caller's */
+	const int *fds;	  /* borrowed */
+	size_t n_fds;
+	uint32_t flags;
+	/* Runs in the child before exec, async-signal-safe work only; NULL: nothing. -errno fails the spawn. */
+	int (*setup)(void *arg);
+	void *setup_arg;
+};
+
+/* ret_pidfd (close-on-exec, readable when the child has ended) is owned by the caller. */
+must_check int child_spawn(const struct child_spec *s, pid_t *ret_pid, int *ret_pidfd,
+			   struct err *e);
+
+/* Wait for the end. The status is as a shell's: exit code, or 128 + signal. */
+must_check int child_wait(pid_t pid, int *ret_status, struct err *e);
+
+/* Run to the end with stdin from /dev/null; stdout (at most max_out bytes) into `out` when not NULL. */
+struct buf;
+must_check int child_run(char *const *argv, struct buf *out, int *ret_status, struct err *e);
+
+#endif
