@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vm_spec.h - what a virtual machine monitor is asked to run: plain data
+ *
+ * Everything the VMM needs is named by descriptor, never by path. Descriptors are borrowed: the
+ * driver duplicates what it passes on. vm_spec_check() is the one validator.
+ */
+#ifndef VM_SPEC_H
+#define VM_SPEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "err.h"
+
+#define VM_DISKS_MAX   8U
+#define VM_PARTS_MAX   514U
+#define VM_SHARES_MAX  4U
+#define VM_CPUS_MAX    32U
+#define VM_MEM_MIN     (64ULL << 20)
+#define VM_MEM_MAX     (256ULL << 30)
+#define VM_CMDLINE_MAX 2047U
+#define VM_TAG_MAX     35U /* virtio-fs tag, bytes without NUL */
+
+enum vm_disk_kind {
+	VM_DISK_EMPTY,	/* a slot with nothing in it: one sector of zeros, read-only */
+	VM_DISK_RAW,	/* `fd` holds the disk's bytes */
+	VM_DISK_CONCAT, /* `parts` of several files side by side; read-only */
+};
+
+struct vm_disk_part { /* ascending, no overlap; gaps read as zeros; all multiples of 4 KiB */
+	int fd;
+	uint64_t disk_off, file_off, len;
+};
+
+struct vm_disk {
+	enum vm_disk_kind kind;
+	bool is_readonly;
+	int fd;				   /* VM_DISK_RAW */
+	uint64_t size;			   /* bytes, multiple of 512 */
+	const struct vm_disk_part *parts;  /* VM_DISK_CONCAT, borrowed */
+	uint32_t n_parts;
+};
+
+struct vm_share { /* a virtio-fs device; the server is at the other end of the socket */
+	char tag[VM_TAG_MAX + 1];
+	int sock_fd; /* vhost-user */
+};
+
+enum vm_boot {
+	VM_BOOT_COLD,	 /* kernel, initrd and command line */
+	VM_BOOT_RESTORE, /* device state and memory of a template */
+};
+
+enum vm_mem {
+	VM_MEM_ANON,	/* fresh memory */
+	VM_MEM_PRIVATE, /* mem_fd is the template: a private copy-on-write map of it */
+	VM_MEM_SHARED,	/* mem_fd is this machine's own: a template being made, or vhost-user devices */
+};
+
+struct vm_spec {
+	char id[65];	   /* for messages and process names */
+	uint32_t cpus;
+	uint64_t mem_bytes; /* multiple of 2 MiB */
+	enum vm_boot boot;
+	int kernel_fd, initrd_fd; /* VM_BOOT_COLD */
+	const char *cmdline;	  /* VM_BOOT_COLD; the driver adds what its machine needs */
+	int state_fd;		  /* VM_BOOT_RESTORE */
+	enum vm_mem mem;
+	int mem_fd; /* sealed memfd for VM_MEM_PRIVATE; unused for VM_MEM_ANON */
+	struct vm_disk disks[VM_DISKS_MAX];
+	uint32_t n_disks; /* slot i is the guest's i-th virtio disk, in template and clone alike */
+	struct vm_share shares[VM_SHARES_MAX];
+	uint32_t n_shares;	/* only with VM_BOOT_COLD and VM_MEM_SHARED */
+	bool has_net;		/* there is a network device ... */
+	int net_fd;		/* ... and its stream socket (passt's framing); -1: goes nowhere */
+	int agent_fd;		/* stream socket to the agent's port */
+	int console_fd;		/* guest kernel messages; -1: none */
+	uid_t uid;		/* the VMM runs as this user; 0 only when we are not root: "as we are" */
+	gid_t gid;
+};
+
+/* -EINVAL with the reason. Checks numbers and combinations, not the content of descriptors. */
+must_check int vm_spec_check(const struct vm_spec *s, struct err *e);
+
+#endif
