@@ -32,7 +32,7 @@ must_check int buf_add(struct buf *b, const void *data, size_t len);
 must_check int buf_add_str(struct buf *b, const char *s);
 must_check int buf_addf(struct buf *b, const char *fmt, ...) printf_like(2, 3);
 void buf_consume(struct buf *b, size_t len); /* drop `len` bytes from the front */
-void buf_clear(struct buf *b);		     /* keeps the memory */
+void buf_clear(struct buf *b);               /* keeps the memory */
 void buf_done(struct buf *b);
 char *buf_take_str(struct buf *b); /* the caller frees; NULL only when out of memory */
 

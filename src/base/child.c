@@ -13,7 +13,8 @@
 
 extern char **environ;
 
-/* Move the wanted descriptors to 0..n-1. First away from that range, so that none is overwritten. */
+/* Move the wanted descriptors to 0..n-1. First away from that range, so that none is overwritten.
+ */
 static int fds_place(const struct child_spec *s, int *report_fd)
 {
 	int tmp[CHILD_FDS_MAX];
@@ -137,7 +138,9 @@ int child_wait(pid_t pid, int *ret_status, struct err *e)
 int child_run(char *const *argv, struct buf *out, int *ret_status, struct err *e)
 {
 	int p[2] = { -1, -1 };
-	struct child_spec s = { .path = argv[0], .argv = argv, .n_fds = 3,
+	struct child_spec s = { .path = argv[0],
+				.argv = argv,
+				.n_fds = 3,
 				.flags = CHILD_DIE_WITH_PARENT | CHILD_SAME_GROUP };
 	pid_t pid;
 	int rc, read_rc = 0;

@@ -28,10 +28,11 @@ struct child_spec {
 	const char *path; /* as execve; searched in PATH when it has no '/' */
 	char *const *argv;
 	char *const *env; /* NULL: the caller's */
-	const int *fds;	  /* borrowed */
+	const int *fds;   /* borrowed */
 	size_t n_fds;
 	uint32_t flags;
-	/* Runs in the child before exec, async-signal-safe work only; NULL: nothing. -errno fails the spawn. */
+	/* Runs in the child before exec, async-signal-safe work only; NULL: nothing. -errno fails
+	 * the spawn. */
 	int (*setup)(void *arg);
 	void *setup_arg;
 };
@@ -43,7 +44,8 @@ must_check int child_spawn(const struct child_spec *s, pid_t *ret_pid, int *ret_
 /* Wait for the end. The status is as a shell's: exit code, or 128 + signal. */
 must_check int child_wait(pid_t pid, int *ret_status, struct err *e);
 
-/* Run to the end with stdin from /dev/null; stdout (at most max_out bytes) into `out` when not NULL. */
+/* Run to the end with stdin from /dev/null; stdout (at most max_out bytes) into `out` when not
+ * NULL. */
 struct buf;
 must_check int child_run(char *const *argv, struct buf *out, int *ret_status, struct err *e);
 

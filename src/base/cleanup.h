@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define must_check	 __attribute__((warn_unused_result))
+#define must_check        __attribute__((warn_unused_result))
 #define printf_like(a, b) __attribute__((format(printf, a, b)))
-#define ARRAY_SIZE(a)	 (sizeof(a) / sizeof((a)[0]))
-#define MIN_OF(a, b)	 ((a) < (b) ? (a) : (b))
-#define MAX_OF(a, b)	 ((a) > (b) ? (a) : (b))
+#define ARRAY_SIZE(a)     (sizeof(a) / sizeof((a)[0]))
+#define MIN_OF(a, b)      ((a) < (b) ? (a) : (b))
+#define MAX_OF(a, b)      ((a) > (b) ? (a) : (b))
 
 static inline void fd_drop(int *fd)
 {
@@ -50,7 +50,7 @@ static inline void dir_drop(DIR **d)
 		closedir(*d);
 }
 
-#define auto_fd	  __attribute__((cleanup(fd_drop))) int
+#define auto_fd   __attribute__((cleanup(fd_drop))) int
 #define auto_free __attribute__((cleanup(free_drop)))
 #define auto_file __attribute__((cleanup(file_drop))) FILE *
 #define auto_dir  __attribute__((cleanup(dir_drop))) DIR *

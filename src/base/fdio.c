@@ -275,7 +275,9 @@ ssize_t fd_recv(int sock, void *data, size_t len, int *ret_fds, size_t *io_n_fds
 		struct cmsghdr align;
 	} ctl;
 	struct iovec iov = { .iov_base = data, .iov_len = len };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.space,
+	struct msghdr mh = { .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = ctl.space,
 			     .msg_controllen = sizeof(ctl.space) };
 	size_t room = io_n_fds ? *io_n_fds : 0, got = 0;
 	ssize_t n;

@@ -126,7 +126,8 @@ void loop_watch_drop(struct loop_watch *w)
 	for (p = &w->loop->watches; *p != w; p = &(*p)->next)
 		;
 	*p = w->next;
-	(void)epoll_ctl(w->loop->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL); /* a closed fd has left already */
+	(void)epoll_ctl(w->loop->epoll_fd, EPOLL_CTL_DEL, w->fd,
+			NULL); /* a closed fd has left already */
 	w->dead = true;
 	w->next = w->loop->dead;
 	w->loop->dead = w;

@@ -21,7 +21,8 @@ struct engine;
 
 struct engine_options {
 	const char *root, *run; /* NULL: as store_open() */
-	const char *libexec;	/* NULL: $CAISSON_LIBEXEC, else beside the build, else the installed place */
+	const char *libexec;    /* NULL: $CAISSON_LIBEXEC, else beside the build, else the installed
+				   place */
 };
 
 must_check int engine_open(const struct engine_options *o, struct engine **ret, struct err *e);
@@ -32,8 +33,14 @@ const char *engine_libexec(const struct engine *g);
 /* ---- progress of pull and push: called from inside the engine's call ---- */
 
 enum progress_state {
-	PROGRESS_WAITING, PROGRESS_EXISTS, PROGRESS_DOWNLOADING, PROGRESS_EXTRACTING, PROGRESS_UPLOADING,
-	PROGRESS_MOUNTED, PROGRESS_DONE, PROGRESS_RETRYING
+	PROGRESS_WAITING,
+	PROGRESS_EXISTS,
+	PROGRESS_DOWNLOADING,
+	PROGRESS_EXTRACTING,
+	PROGRESS_UPLOADING,
+	PROGRESS_MOUNTED,
+	PROGRESS_DONE,
+	PROGRESS_RETRYING
 };
 struct progress_item {
 	const char *id; /* 12 hex digits of the layer's digest */
@@ -62,15 +69,18 @@ must_check int engine_push(struct engine *g, const char *ref, const struct progr
 /* JSON array of {"ref","id","digest","created","size"}. */
 must_check int engine_image_list(struct engine *g, json_t **ret, struct err *e);
 /* Docker's `image inspect` object of one image. -ENOENT. */
-must_check int engine_image_inspect(struct engine *g, const char *name, json_t **ret, struct err *e);
-/* Docker's rmi: JSON array of {"Untagged": ..} and {"Deleted": ..}. In use: -EBUSY, unless force. */
+must_check int engine_image_inspect(struct engine *g, const char *name, json_t **ret,
+				    struct err *e);
+/* Docker's rmi: JSON array of {"Untagged": ..} and {"Deleted": ..}. In use: -EBUSY, unless force.
+ */
 must_check int engine_image_remove(struct engine *g, const char *name, bool force, json_t **ret,
 				   struct err *e);
 must_check int engine_image_tag(struct engine *g, const char *source, const char *target,
 				struct err *e);
-/* Import an OCI layout directory ("dir" or "dir:ref") under a name. Used by `caisson load`-like set-up scripts. */
-must_check int engine_image_import_oci(struct engine *g, const char *dir, const char *ref, char **ret_id,
-				       struct err *e);
+/* Import an OCI layout directory ("dir" or "dir:ref") under a name. Used by `caisson load`-like
+ * set-up scripts. */
+must_check int engine_image_import_oci(struct engine *g, const char *dir, const char *ref,
+				       char **ret_id, struct err *e);
 /* Remove blobs, layers, metadata that nothing refers to. Never what a machine uses. Bytes freed. */
 must_check int engine_gc(struct engine *g, uint64_t *ret_freed, struct err *e);
 /* Makes sure that the image's disk (layers, metadata) exists; pulls nothing. */
@@ -83,16 +93,18 @@ must_check int engine_logout(struct engine *g, const char *registry, struct err 
 /* ---- machines ---- */
 
 /*
- * Fill a config from the image (defaults) and keep it: record and, on success, ret_id (64 hex). `c` holds
- * what the user said; its id, created_ns and, where empty, its name are filled in. The image must be there.
- * -EEXIST for a name in use.
+ * Fill a config from the image (defaults) and keep it: record and, on success, ret_id (64 hex). `c`
+ * holds what the user said; its id, created_ns and, where empty, its name are filled in. The image
+ * must be there. -EEXIST for a name in use.
  */
 must_check int engine_machine_create(struct engine *g, struct machine_config *c, struct err *e);
 
 /* A name, id or unique id prefix -> id. -ENOENT "No such container: x". */
-must_check int engine_machine_find(struct engine *g, const char *name, char ret_id[65], struct err *e);
+must_check int engine_machine_find(struct engine *g, const char *name, char ret_id[65],
+				   struct err *e);
 
-struct machine_conn; /* a stream to a process in a machine: stdin, stdout, stderr, window size, end */
+struct machine_conn; /* a stream to a process in a machine: stdin, stdout, stderr, window size, end
+		      */
 
 struct machine_conn_ops { /* called from machine_conn_run() */
 	/* Bytes of stdout (fd 1) or stderr (fd 2). Returns 0, or -errno to give up. */
@@ -106,16 +118,17 @@ struct start_options {
 	const char *keys;    /* detach keys, "ctrl-p,ctrl-q" when NULL */
 };
 /*
- * Start a created or exited machine. Returns when its main process runs (or has run), or failed to: then
- * e->code is one of ENGINE_EXIT_*. ret_conn non-NULL: attached from the first byte on.
+ * Start a created or exited machine. Returns when its main process runs (or has run), or failed to:
+ * then e->code is one of ENGINE_EXIT_*. ret_conn non-NULL: attached from the first byte on.
  */
-#define ENGINE_EXIT_FAILED     1125 /* 125: the machine could not be started */
-#define ENGINE_EXIT_NOEXEC     1126
-#define ENGINE_EXIT_NOTFOUND   1127
+#define ENGINE_EXIT_FAILED   1125 /* 125: the machine could not be started */
+#define ENGINE_EXIT_NOEXEC   1126
+#define ENGINE_EXIT_NOTFOUND 1127
 must_check int engine_machine_start(struct engine *g, const char *id, const struct start_options *o,
 				    struct machine_conn **ret_conn, struct err *e);
-must_check int engine_machine_attach(struct engine *g, const char *id, const struct start_options *o,
-				     struct machine_conn **ret, struct err *e);
+must_check int engine_machine_attach(struct engine *g, const char *id,
+				     const struct start_options *o, struct machine_conn **ret,
+				     struct err *e);
 
 struct exec_options {
 	struct strv argv, env;
@@ -129,28 +142,33 @@ must_check int engine_machine_exec(struct engine *g, const char *id, const struc
 
 enum conn_end { CONN_EXITED, CONN_DETACHED, CONN_LOST };
 /*
- * Pump until the process ends, the user detaches or the connection is lost. in_fd -1: no stdin. SIGWINCH and,
- * with proxy_signals, the common signals are passed on. ret_code: the process's exit code.
+ * Pump until the process ends, the user detaches or the connection is lost. in_fd -1: no stdin.
+ * SIGWINCH and, with proxy_signals, the common signals are passed on. ret_code: the process's exit
+ * code.
  */
 must_check int machine_conn_run(struct machine_conn *c, int in_fd, bool proxy_signals,
 				const struct machine_conn_ops *ops, enum conn_end *ret_end,
 				int *ret_code, struct err *e);
 void machine_conn_free(struct machine_conn *c); /* NULL is fine; the process goes on */
 
-must_check int engine_machine_stop(struct engine *g, const char *id, int timeout_s /* -1: its own */,
-				   struct err *e);
+must_check int engine_machine_stop(struct engine *g, const char *id,
+				   int timeout_s /* -1: its own */, struct err *e);
 must_check int engine_machine_kill(struct engine *g, const char *id, int signo, struct err *e);
 must_check int engine_machine_wait(struct engine *g, const char *id, int *ret_code, struct err *e);
 /* Running: -EBUSY unless force. */
 must_check int engine_machine_remove(struct engine *g, const char *id, bool force, struct err *e);
-/* Docker's `container inspect` object, with a "Caisson" object for driver, accelerator, boot, kernel. */
-must_check int engine_machine_inspect(struct engine *g, const char *id, json_t **ret, struct err *e);
-/* JSON array of {"id","name","image","command","created_ns","status","exit_code","started_ns","finished_ns","ports","labels","size"...}. */
+/* Docker's `container inspect` object, with a "Caisson" object for driver, accelerator, boot,
+ * kernel. */
+must_check int engine_machine_inspect(struct engine *g, const char *id, json_t **ret,
+				      struct err *e);
+/* JSON array of
+ * {"id","name","image","command","created_ns","status","exit_code","started_ns","finished_ns","ports","labels","size"...}.
+ */
 must_check int engine_machine_list(struct engine *g, bool all, json_t **ret, struct err *e);
 
 struct logs_options {
 	bool follow, timestamps, want_stdout, want_stderr;
-	int64_t tail;	  /* lines; -1: all */
+	int64_t tail;               /* lines; -1: all */
 	int64_t since_ns, until_ns; /* 0: no bound */
 };
 must_check int engine_machine_logs(struct engine *g, const char *id, const struct logs_options *o,
@@ -158,14 +176,19 @@ must_check int engine_machine_logs(struct engine *g, const char *id, const struc
 
 /* ---- kernels, templates, the host ---- */
 
-must_check int engine_kernel_install(struct engine *g, const char *package, const struct progress_ops *p,
-				     char **ret_name, struct err *e); /* NULL: the distribution's cloud kernel */
+must_check int engine_kernel_install(struct engine *g, const char *package,
+				     const struct progress_ops *p, char **ret_name,
+				     struct err *e); /* NULL: the distribution's cloud kernel */
 must_check int engine_kernel_build(struct engine *g, const struct progress_ops *p, char **ret_name,
 				   struct err *e);
 must_check int engine_kernel_use(struct engine *g, const char *name, struct err *e);
-must_check int engine_kernel_list(struct engine *g, json_t **ret, struct err *e); /* {"name","version","size","default","created"} */
+must_check int engine_kernel_list(
+	struct engine *g, json_t **ret,
+	struct err *e); /* {"name","version","size","default","created"} */
 
-must_check int engine_template_list(struct engine *g, json_t **ret, struct err *e); /* {"key","depth","image","kernel","shape","size","created","held"} */
+must_check int engine_template_list(
+	struct engine *g, json_t **ret,
+	struct err *e); /* {"key","depth","image","kernel","shape","size","created","held"} */
 must_check int engine_template_prune(struct engine *g, uint64_t *ret_freed, struct err *e);
 
 /* Array of {"check","status":"ok|warn|fail","detail","advice"}. */

@@ -19,10 +19,11 @@
 
 enum finding { FINDING_OK, FINDING_WARN, FINDING_FAIL };
 
-static void finding_add(json_t *list, const char *check, enum finding f, const char *advice, const char *fmt, ...)
-	printf_like(5, 6);
+static void finding_add(json_t *list, const char *check, enum finding f, const char *advice,
+			const char *fmt, ...) printf_like(5, 6);
 
-static void finding_add(json_t *list, const char *check, enum finding f, const char *advice, const char *fmt, ...)
+static void finding_add(json_t *list, const char *check, enum finding f, const char *advice,
+			const char *fmt, ...)
 {
 	static const char *const words[] = { "ok", "warn", "fail" };
 	char detail[400];
@@ -31,8 +32,9 @@ static void finding_add(json_t *list, const char *check, enum finding f, const c
 	va_start(ap, fmt);
 	vsnprintf(detail, sizeof(detail), fmt, ap);
 	va_end(ap);
-	json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "check", check, "status", words[f], "detail",
-					      detail, "advice", advice ? advice : ""));
+	json_array_append_new(list,
+			      json_pack("{s:s, s:s, s:s, s:s}", "check", check, "status", words[f],
+					"detail", detail, "advice", advice ? advice : ""));
 }
 
 /* A program in PATH or at an absolute path; the first of a NULL-terminated list that is there. */
@@ -66,10 +68,18 @@ static void check_programs(json_t *list)
 		enum finding missing;
 		const char *advice;
 	} programs[] = {
-		{ "network (passt)", { "passt" }, FINDING_FAIL, "install the package passt, or run with --network none" },
-		{ "bind mounts (virtiofsd)", { "/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "virtiofsd" },
-		  FINDING_WARN, "install the package qemu-system-common (or virtiofsd) to use -v" },
-		{ "writable layers (mkfs.ext4)", { "mkfs.ext4" }, FINDING_FAIL, "install the package e2fsprogs" },
+		{ "network (passt)",
+		  { "passt" },
+		  FINDING_FAIL,
+		  "install the package passt, or run with --network none" },
+		{ "bind mounts (virtiofsd)",
+		  { "/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "virtiofsd" },
+		  FINDING_WARN,
+		  "install the package qemu-system-common (or virtiofsd) to use -v" },
+		{ "writable layers (mkfs.ext4)",
+		  { "mkfs.ext4" },
+		  FINDING_FAIL,
+		  "install the package e2fsprogs" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
@@ -79,7 +89,8 @@ static void check_programs(json_t *list)
 		if (found)
 			finding_add(list, programs[i].check, FINDING_OK, NULL, "%s", found);
 		else
-			finding_add(list, programs[i].check, programs[i].missing, programs[i].advice, "not found");
+			finding_add(list, programs[i].check, programs[i].missing,
+				    programs[i].advice, "not found");
 	}
 }
 
@@ -90,22 +101,25 @@ static void check_vmm(json_t *list)
 	struct vm_driver_info info;
 
 	if (!d || d->probe(&info, &e) < 0) {
-		finding_add(list, "virtual machine monitor", FINDING_FAIL, "install the package qemu-system-x86", "%s", e.msg);
+		finding_add(list, "virtual machine monitor", FINDING_FAIL,
+			    "install the package qemu-system-x86", "%s", e.msg);
 		return;
 	}
 	finding_add(list, "virtual machine monitor", FINDING_OK, NULL, "%s", info.version);
 	if (!strcmp(info.accel, "kvm"))
-		finding_add(list, "hardware virtualisation (KVM)", FINDING_OK, NULL, "%s", info.accel_reason);
+		finding_add(list, "hardware virtualisation (KVM)", FINDING_OK, NULL, "%s",
+			    info.accel_reason);
 	else
-		finding_add(list, "hardware virtualisation (KVM)", FINDING_WARN,
-			    "machines run emulated: slower, and the wall is the sandboxed emulator process (see SECURITY.md)",
-			    "%s", info.accel_reason);
+		finding_add(
+			list, "hardware virtualisation (KVM)", FINDING_WARN,
+			"machines run emulated: slower, and the wall is the sandboxed emulator process (see SECURITY.md)",
+			"%s", info.accel_reason);
 }
 
 static void check_helpers(struct engine *g, json_t *list)
 {
-	static const char *const names[] = { "caisson-keeper", "caisson-fetch", "caisson-unpack", "caisson-template",
-					     "caisson-init" };
+	static const char *const names[] = { "caisson-keeper", "caisson-fetch", "caisson-unpack",
+					     "caisson-template", "caisson-init" };
 	char missing[256] = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -117,10 +131,12 @@ static void check_helpers(struct engine *g, json_t *list)
 			snprintf(missing + n, sizeof(missing) - n, "%s%s", n ? ", " : "", names[i]);
 	}
 	if (*missing)
-		finding_add(list, "caisson's own programs", FINDING_FAIL, "install caisson again, whole", "missing in %s: %s",
-			    engine_libexec(g), missing);
+		finding_add(list, "caisson's own programs", FINDING_FAIL,
+			    "install caisson again, whole", "missing in %s: %s", engine_libexec(g),
+			    missing);
 	else
-		finding_add(list, "caisson's own programs", FINDING_OK, NULL, "%s", engine_libexec(g));
+		finding_add(list, "caisson's own programs", FINDING_OK, NULL, "%s",
+			    engine_libexec(g));
 }
 
 static void check_kernel(struct engine *g, json_t *list)
@@ -129,7 +145,8 @@ static void check_kernel(struct engine *g, json_t *list)
 	struct err e = { 0 };
 
 	if (kernel_open(g, NULL, &k, &e) < 0) {
-		finding_add(list, "guest kernel", FINDING_FAIL, "run \"caisson kernel install\"", "%s", e.msg);
+		finding_add(list, "guest kernel", FINDING_FAIL, "run \"caisson kernel install\"",
+			    "%s", e.msg);
 		return;
 	}
 	finding_add(list, "guest kernel", FINDING_OK, NULL, "%s", k.name);
@@ -155,9 +172,11 @@ static void check_namespaces(json_t *list)
 	if (geteuid() == 0)
 		finding_add(list, "user namespaces", FINDING_OK, NULL, "not needed as root");
 	else if (max == 0 || allowed == 0)
-		finding_add(list, "user namespaces", FINDING_WARN,
-			    "sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000 (for -v and the "
-			    "tightest sandbox)", "not allowed for ordinary users");
+		finding_add(
+			list, "user namespaces", FINDING_WARN,
+			"sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000 (for -v and the "
+			"tightest sandbox)",
+			"not allowed for ordinary users");
 	else
 		finding_add(list, "user namespaces", FINDING_OK, NULL, "allowed");
 }
@@ -167,8 +186,9 @@ static void check_cgroups(json_t *list)
 	if (access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0)
 		finding_add(list, "control groups", FINDING_OK, NULL, "version 2");
 	else
-		finding_add(list, "control groups", FINDING_OK, NULL,
-			    "version 1 or none: not needed, a machine's memory and processors are its own");
+		finding_add(
+			list, "control groups", FINDING_OK, NULL,
+			"version 1 or none: not needed, a machine's memory and processors are its own");
 }
 
 static void check_space(struct engine *g, json_t *list)
@@ -179,12 +199,16 @@ static void check_space(struct engine *g, json_t *list)
 	enum finding f;
 
 	if (!s || fstatvfs(store_root_fd(s), &v) < 0) {
-		finding_add(list, "store", FINDING_FAIL, "check the permissions of its directory", "cannot be opened");
+		finding_add(list, "store", FINDING_FAIL, "check the permissions of its directory",
+			    "cannot be opened");
 		return;
 	}
 	left = (unsigned long long)v.f_bavail * v.f_frsize;
-	f = left < DISK_FAIL_BYTES ? FINDING_FAIL : left < DISK_WARN_BYTES ? FINDING_WARN : FINDING_OK;
-	finding_add(list, "store", f, f == FINDING_OK ? NULL : "free some space (\"caisson image prune\")",
+	f = left < DISK_FAIL_BYTES   ? FINDING_FAIL
+	    : left < DISK_WARN_BYTES ? FINDING_WARN
+				     : FINDING_OK;
+	finding_add(list, "store", f,
+		    f == FINDING_OK ? NULL : "free some space (\"caisson image prune\")",
 		    "%s, %.1f GB free", store_root_path(s), (double)left / 1e9);
 }
 
@@ -220,8 +244,9 @@ int engine_version(struct engine *g, json_t **ret, struct err *e)
 	if (kernel_digest(g, NULL, kernel, digest, &ignored) < 0)
 		*kernel = '\0'; /* none installed: shown as such */
 	uname(&u);
-	*ret = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "version", CAISSON_VERSION, "driver", d->name,
-			 "accelerator", info.accel, "accelerator_reason", info.accel_reason, "vmm_version", info.version,
-			 "kernel", kernel, "os", "linux", "arch", u.machine);
+	*ret = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "version", CAISSON_VERSION,
+			 "driver", d->name, "accelerator", info.accel, "accelerator_reason",
+			 info.accel_reason, "vmm_version", info.version, "kernel", kernel, "os",
+			 "linux", "arch", u.machine);
 	return *ret ? 0 : err_set(e, ENOMEM, "version");
 }

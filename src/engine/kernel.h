@@ -2,10 +2,11 @@
 /*
  * kernel.h - guest kernels in the store
  *
- * ROOT/kernels/NAME/kernel is a bzImage or an ELF vmlinux, `modules` a list of modules packed as a cpio archive
- * (empty for a kernel without modules), `kernel.json` says where they came from. ROOT/kernels/default is a
- * symbolic link to the one that is used when nothing else is said. The initrd is modules plus the
- * caisson-init of this installation, put together on use: an upgrade of caisson changes no kernel.
+ * ROOT/kernels/NAME/kernel is a bzImage or an ELF vmlinux, `modules` a list of modules packed as a
+ * cpio archive (empty for a kernel without modules), `kernel.json` says where they came from.
+ * ROOT/kernels/default is a symbolic link to the one that is used when nothing else is said. The
+ * initrd is modules plus the caisson-init of this installation, put together on use: an upgrade of
+ * caisson changes no kernel.
  */
 #ifndef KERNEL_H
 #define KERNEL_H
@@ -17,13 +18,14 @@
 struct kernel {
 	char name[KERNEL_NAME_MAX + 1];
 	char version[128];
-	int kernel_fd;	 /* owned */
-	int initrd_fd;	 /* owned; a sealed memfd */
+	int kernel_fd;   /* owned */
+	int initrd_fd;   /* owned; a sealed memfd */
 	char digest[65]; /* hex: changes when kernel, modules or caisson-init do */
 };
 void kernel_done(struct kernel *k);
 
-/* name NULL or "": the default. -ENOENT says how to get one. The digest alone costs only a few stat calls. */
+/* name NULL or "": the default. -ENOENT says how to get one. The digest alone costs only a few stat
+ * calls. */
 must_check int kernel_open(struct engine *g, const char *name, struct kernel *ret, struct err *e);
 must_check int kernel_digest(struct engine *g, const char *name, char ret_name[KERNEL_NAME_MAX + 1],
 			     char ret_digest[65], struct err *e);

@@ -31,9 +31,12 @@ static int package_resolve(int dir_fd, const char *package, char ret[128], struc
 
 	snprintf(ret, 128, "%s", package);
 	if (strncmp(package, IMAGE_PREFIX, strlen(IMAGE_PREFIX)) != 0)
-		return err_plain(e, EINVAL, "%s is not a kernel package (" IMAGE_PREFIX "...)", package);
-	if (kernel_tool(dir_fd, (const char *const[]){ "apt-cache", "depends", "--important", package, NULL },
-			&out, e) < 0)
+		return err_plain(e, EINVAL, "%s is not a kernel package (" IMAGE_PREFIX "...)",
+				 package);
+	if (kernel_tool(
+		    dir_fd,
+		    (const char *const[]){ "apt-cache", "depends", "--important", package, NULL },
+		    &out, e) < 0)
 		return err_wrap(e, "look up package %s (is \"apt-get update\" needed?)", package);
 	p = out.data ? strstr(out.data, key) : NULL;
 	if (!p)
@@ -48,7 +51,8 @@ static int package_resolve(int dir_fd, const char *package, char ret[128], struc
 }
 
 /* The one entry of directory `path` that begins with `prefix`. */
-static int entry_find(int dir_fd, const char *path, const char *prefix, char ret[256], struct err *e)
+static int entry_find(int dir_fd, const char *path, const char *prefix, char ret[256],
+		      struct err *e)
 {
 	int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_dir d = fd < 0 ? NULL : fdopendir(fd);
@@ -70,12 +74,15 @@ static int package_fetch(struct kernel_scratch *s, const char *package, struct e
 
 	if (mkdirat(s->fd, "x", 0700) < 0)
 		return err_set(e, errno, "mkdir");
-	if (kernel_tool(s->fd, (const char *const[]){ "apt-get", "download", "-q", "-o", "APT::Sandbox::User=root",
-						       package, NULL }, &ignored, e) < 0)
+	if (kernel_tool(s->fd,
+			(const char *const[]){ "apt-get", "download", "-q", "-o",
+					       "APT::Sandbox::User=root", package, NULL },
+			&ignored, e) < 0)
 		return err_wrap(e, "download %s", package);
 	if (entry_find(s->fd, ".", IMAGE_PREFIX, deb, e) < 0)
 		return -e->code;
-	return kernel_tool(s->fd, (const char *const[]){ "dpkg-deb", "-x", deb, "x", NULL }, NULL, e);
+	return kernel_tool(s->fd, (const char *const[]){ "dpkg-deb", "-x", deb, "x", NULL }, NULL,
+			   e);
 }
 
 static int package_take(struct kernel_scratch *s, char version[256], struct err *e)
@@ -112,8 +119,8 @@ static int scratch_tidy(struct kernel_scratch *s, struct err *e)
 	return tree_remove_at(s->fd, deb, e);
 }
 
-int engine_kernel_install(struct engine *g, const char *package, const struct progress_ops *p, char **ret_name,
-			  struct err *e)
+int engine_kernel_install(struct engine *g, const char *package, const struct progress_ops *p,
+			  char **ret_name, struct err *e)
 {
 	struct kernel_scratch s = { .kernels_fd = -1, .fd = -1 };
 	char real[128], version[256];

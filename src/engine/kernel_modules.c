@@ -15,21 +15,21 @@
 #include "cpio.h"
 #include "fdio.h"
 
-#define NAME_LEN   64
-#define PATH_LEN   512
-#define FILES_MAX  8192U
-#define DEPTH_MAX  16U
+#define NAME_LEN  64
+#define PATH_LEN  512
+#define FILES_MAX 8192U
+#define DEPTH_MAX 16U
 
 /* What a machine has or an image may need: devices first, then file systems. */
 static const char *const wanted[] = {
-	"virtio_mmio", "virtio_console", "virtio_blk", "virtio_net", "virtio_rng", "virtio_balloon",
-	"erofs",       "ext4",		 "overlay",    "virtiofs",   "fuse",	   "af_packet",
-	"ipv6",	       "unix",
+	"virtio_mmio",    "virtio_console", "virtio_blk", "virtio_net", "virtio_rng",
+	"virtio_balloon", "erofs",          "ext4",       "overlay",    "virtiofs",
+	"fuse",           "af_packet",      "ipv6",       "unix",
 };
 
 struct module_file {
 	char name[NAME_LEN]; /* with '_' */
-	char *path;	     /* relative to the tree */
+	char *path;          /* relative to the tree */
 	bool is_packed;
 };
 
@@ -81,7 +81,8 @@ static int tree_add(struct module_tree *t, const char *path, const char *name, s
 
 static int tree_walk(struct module_tree *t, const char *path, unsigned depth, struct err *e)
 {
-	int fd = openat(t->dir_fd, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(t->dir_fd, *path ? path : ".",
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	auto_dir d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *de;
 
@@ -92,11 +93,14 @@ static int tree_walk(struct module_tree *t, const char *path, unsigned depth, st
 
 		if (de->d_name[0] == '.')
 			continue;
-		if (snprintf(sub, sizeof(sub), "%s%s%s", path, *path ? "/" : "", de->d_name) >= (int)sizeof(sub))
+		if (snprintf(sub, sizeof(sub), "%s%s%s", path, *path ? "/" : "", de->d_name) >=
+		    (int)sizeof(sub))
 			continue;
-		if (de->d_type == DT_DIR && depth < DEPTH_MAX && tree_walk(t, sub, depth + 1, e) < 0)
+		if (de->d_type == DT_DIR && depth < DEPTH_MAX &&
+		    tree_walk(t, sub, depth + 1, e) < 0)
 			return -e->code;
-		if (de->d_type == DT_REG && module_name(de->d_name, name) && tree_add(t, sub, name, e) < 0)
+		if (de->d_type == DT_REG && module_name(de->d_name, name) &&
+		    tree_add(t, sub, name, e) < 0)
 			return -e->code;
 	}
 	return 0;
@@ -110,7 +114,8 @@ static struct module_file *tree_find(struct module_tree *t, const char *name)
 	return NULL;
 }
 
-static int module_read(struct module_tree *t, const struct module_file *f, struct buf *b, struct err *e)
+static int module_read(struct module_tree *t, const struct module_file *f, struct buf *b,
+		       struct err *e)
 {
 	char path[PATH_LEN + 32];
 	char *argv[] = { "xz", "-dc", path, NULL };
@@ -129,8 +134,8 @@ static int module_pack(struct module_tree *t, const char *name, unsigned depth, 
 		       struct buf *list, struct err *e);
 
 /* Pack what "depends=a,b,c" of the module names. */
-static int depends_pack(struct module_tree *t, const struct buf *ko, unsigned depth, struct buf *out,
-			struct buf *list, struct err *e)
+static int depends_pack(struct module_tree *t, const struct buf *ko, unsigned depth,
+			struct buf *out, struct buf *list, struct err *e)
 {
 	static const char key[] = "\0depends=";
 	const char *p = memmem(ko->data, ko->len, key, sizeof(key) - 1);
@@ -175,7 +180,8 @@ static int module_pack(struct module_tree *t, const char *name, unsigned depth, 
 	if (module_read(t, f, &ko, e) < 0 || depends_pack(t, &ko, depth, out, list, e) < 0)
 		return -e->code;
 	snprintf(path, sizeof(path), "modules/%s.ko", name);
-	if (cpio_add(out, path, S_IFREG | 0444, ko.data, ko.len) < 0 || buf_addf(list, "/%s\n", path) < 0)
+	if (cpio_add(out, path, S_IFREG | 0444, ko.data, ko.len) < 0 ||
+	    buf_addf(list, "/%s\n", path) < 0)
 		return err_plain(e, ENOMEM, "module %s does not fit", name);
 	return 0;
 }
@@ -190,7 +196,8 @@ int kernel_modules_pack(int dir_fd, struct buf *out, struct err *e)
 		rc = err_set(e, ENOMEM, "initrd");
 	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(wanted); i++)
 		rc = module_pack(&t, wanted[i], 0, out, &list, e);
-	if (rc == 0 && (cpio_add(out, "modules.list", S_IFREG | 0444, list.data, list.len) < 0 || cpio_end(out) < 0))
+	if (rc == 0 && (cpio_add(out, "modules.list", S_IFREG | 0444, list.data, list.len) < 0 ||
+			cpio_end(out) < 0))
 		rc = err_set(e, ENOMEM, "initrd");
 	tree_done(&t);
 	return rc;

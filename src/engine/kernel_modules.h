@@ -9,12 +9,13 @@
 #include "err.h"
 
 #define MODULE_SIZE_MAX (8U << 20)
-#define MODULES_MAX	64U
+#define MODULES_MAX     64U
 
 /*
- * Pack what a guest needs of the module tree at `dir` (".../lib/modules/VERSION") as a cpio archive: each module as
- * /modules/NAME.ko and /modules.list with their paths, dependencies first. Modules that the kernel
- * has built in are simply not there. Compressed modules (.ko.xz) are unpacked with xz.
+ * Pack what a guest needs of the module tree at `dir` (".../lib/modules/VERSION") as a cpio
+ * archive: each module as /modules/NAME.ko and /modules.list with their paths, dependencies first.
+ * Modules that the kernel has built in are simply not there. Compressed modules (.ko.xz) are
+ * unpacked with xz.
  */
 must_check int kernel_modules_pack(int dir_fd, struct buf *out, struct err *e);
 

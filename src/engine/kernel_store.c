@@ -21,8 +21,8 @@
 #include "kernel_internal.h"
 
 #define KERNEL_JSON_MAX 65536U
-#define INITRD_MAX	(64U << 20)
-#define DEFAULT_LINK	"kernels/default"
+#define INITRD_MAX      (64U << 20)
+#define DEFAULT_LINK    "kernels/default"
 
 void kernel_say(const struct progress_ops *p, const char *fmt, ...)
 {
@@ -45,13 +45,16 @@ void kernel_done(struct kernel *k)
 
 static bool name_is_valid(const char *name)
 {
-	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-");
+	size_t n =
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-");
 
-	return n > 0 && n <= KERNEL_NAME_MAX && name[n] == '\0' && name[0] != '.' && strcmp(name, "default") != 0;
+	return n > 0 && n <= KERNEL_NAME_MAX && name[n] == '\0' && name[0] != '.' &&
+	       strcmp(name, "default") != 0;
 }
 
 /* The name that is meant: what was asked for, or what the default link points at. */
-static int name_resolve(struct engine *g, const char *name, char ret[KERNEL_NAME_MAX + 1], struct err *e)
+static int name_resolve(struct engine *g, const char *name, char ret[KERNEL_NAME_MAX + 1],
+			struct err *e)
 {
 	struct store *s = engine_store(g);
 	ssize_t n;
@@ -66,9 +69,12 @@ static int name_resolve(struct engine *g, const char *name, char ret[KERNEL_NAME
 	}
 	n = readlinkat(store_root_fd(s), DEFAULT_LINK, ret, KERNEL_NAME_MAX);
 	if (n < 0)
-		return err_plain(e, ENOENT, "no guest kernel is installed: run \"caisson kernel install\"");
+		return err_plain(e, ENOENT,
+				 "no guest kernel is installed: run \"caisson kernel install\"");
 	ret[n] = '\0';
-	return name_is_valid(ret) ? 0 : err_plain(e, EINVAL, "%s points outside the store", DEFAULT_LINK);
+	return name_is_valid(ret)
+		       ? 0
+		       : err_plain(e, EINVAL, "%s points outside the store", DEFAULT_LINK);
 }
 
 static int kernel_dir_open(struct engine *g, const char *name, int *ret_fd, struct err *e)
@@ -76,7 +82,8 @@ static int kernel_dir_open(struct engine *g, const char *name, int *ret_fd, stru
 	char path[KERNEL_NAME_MAX + 16];
 
 	snprintf(path, sizeof(path), "kernels/%s", name);
-	*ret_fd = openat(store_root_fd(engine_store(g)), path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	*ret_fd = openat(store_root_fd(engine_store(g)), path,
+			 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (*ret_fd >= 0)
 		return 0;
 	if (errno == ENOENT)
@@ -84,7 +91,8 @@ static int kernel_dir_open(struct engine *g, const char *name, int *ret_fd, stru
 	return err_set(e, errno, "open kernel %s", name);
 }
 
-/* Size, time and inode stand for a file's content: these files are replaced whole, never written in place. */
+/* Size, time and inode stand for a file's content: these files are replaced whole, never written in
+ * place. */
 static int stat_hash(EVP_MD_CTX *md, int dir_fd, const char *path, struct err *e)
 {
 	struct stat st;
@@ -93,8 +101,9 @@ static int stat_hash(EVP_MD_CTX *md, int dir_fd, const char *path, struct err *e
 
 	if (fstatat(dir_fd, path, &st, 0) < 0)
 		return err_set(e, errno, "stat %s", path);
-	n = snprintf(text, sizeof(text), "%" PRIu64 ":%" PRIu64 ":%" PRId64 ".%09ld;", (uint64_t)st.st_ino,
-		     (uint64_t)st.st_size, (int64_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	n = snprintf(text, sizeof(text), "%" PRIu64 ":%" PRIu64 ":%" PRId64 ".%09ld;",
+		     (uint64_t)st.st_ino, (uint64_t)st.st_size, (int64_t)st.st_mtim.tv_sec,
+		     st.st_mtim.tv_nsec);
 	return EVP_DigestUpdate(md, text, (size_t)n) == 1 ? 0 : err_plain(e, EIO, "digest failed");
 }
 
@@ -114,19 +123,20 @@ static int digest_make(struct engine *g, int dir_fd, char ret[65], struct err *e
 	init_path(g, init);
 	if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
 		rc = err_plain(e, EIO, "digest failed");
-	else if (stat_hash(md, dir_fd, "kernel", e) < 0 || stat_hash(md, dir_fd, "modules", e) < 0 ||
-		 stat_hash(md, AT_FDCWD, init, e) < 0)
+	else if (stat_hash(md, dir_fd, "kernel", e) < 0 ||
+		 stat_hash(md, dir_fd, "modules", e) < 0 || stat_hash(md, AT_FDCWD, init, e) < 0)
 		rc = -e->code;
 	else
-		rc = EVP_DigestFinal_ex(md, sum, &len) == 1 ? 0 : err_plain(e, EIO, "digest failed");
+		rc = EVP_DigestFinal_ex(md, sum, &len) == 1 ? 0
+							    : err_plain(e, EIO, "digest failed");
 	EVP_MD_CTX_free(md);
 	for (unsigned i = 0; rc == 0 && i < 32; i++)
 		snprintf(ret + 2 * i, 3, "%02x", sum[i]);
 	return rc;
 }
 
-int kernel_digest(struct engine *g, const char *name, char ret_name[KERNEL_NAME_MAX + 1], char ret_digest[65],
-		  struct err *e)
+int kernel_digest(struct engine *g, const char *name, char ret_name[KERNEL_NAME_MAX + 1],
+		  char ret_digest[65], struct err *e)
 {
 	auto_fd dir = -1;
 
@@ -188,7 +198,8 @@ int kernel_open(struct engine *g, const char *name, struct kernel *ret, struct e
 	j = kernel_json_read(dir, e);
 	if (!j)
 		return err_wrap(e, "kernel %s", k.name);
-	snprintf(k.version, sizeof(k.version), "%s", json_string_value(json_object_get(j, "version")) ?: "");
+	snprintf(k.version, sizeof(k.version), "%s",
+		 json_string_value(json_object_get(j, "version")) ?: "");
 	json_decref(j);
 	k.kernel_fd = openat(dir, "kernel", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (k.kernel_fd < 0)
@@ -245,9 +256,12 @@ static int in_directory(void *arg)
 int kernel_tool(int dir_fd, const char *const *argv, struct buf *out, struct err *e)
 {
 	int p[2] = { -1, -1 }, status = 0, rc, read_rc = 0;
-	struct child_spec s = { .path = argv[0], .argv = (char *const *)argv, .n_fds = 3,
+	struct child_spec s = { .path = argv[0],
+				.argv = (char *const *)argv,
+				.n_fds = 3,
 				.flags = CHILD_DIE_WITH_PARENT | CHILD_SAME_GROUP,
-				.setup = in_directory, .setup_arg = &dir_fd };
+				.setup = in_directory,
+				.setup_arg = &dir_fd };
 	pid_t pid;
 
 	if (out && pipe2(p, O_CLOEXEC) < 0)
@@ -264,7 +278,9 @@ int kernel_tool(int dir_fd, const char *const *argv, struct buf *out, struct err
 		return -e->code;
 	if (read_rc < 0)
 		return err_set(e, -read_rc, "read output of %s", argv[0]);
-	return status ? err_plain(e, EIO, "%s %s failed with exit code %d", argv[0], argv[1], status) : 0;
+	return status ? err_plain(e, EIO, "%s %s failed with exit code %d", argv[0], argv[1],
+				  status)
+		      : 0;
 }
 
 static int kernel_json_write(struct kernel_scratch *s, const char *name, const char *version,
@@ -324,7 +340,8 @@ int engine_kernel_use(struct engine *g, const char *name, struct err *e)
 	return 0;
 }
 
-static int list_add(json_t *list, int kernels_fd, const char *name, const char *standard, struct err *e)
+static int list_add(json_t *list, int kernels_fd, const char *name, const char *standard,
+		    struct err *e)
 {
 	auto_fd dir = openat(kernels_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat kernel = { 0 }, modules = { 0 };
@@ -333,7 +350,8 @@ static int list_add(json_t *list, int kernels_fd, const char *name, const char *
 	if (dir < 0)
 		return 0; /* the default link, or removed meanwhile */
 	j = kernel_json_read(dir, e);
-	if (!j || fstatat(dir, "kernel", &kernel, 0) < 0 || fstatat(dir, "modules", &modules, 0) < 0) {
+	if (!j || fstatat(dir, "kernel", &kernel, 0) < 0 ||
+	    fstatat(dir, "modules", &modules, 0) < 0) {
 		json_decref(j);
 		return 0; /* damaged: not usable, so not listed */
 	}
@@ -345,7 +363,8 @@ static int list_add(json_t *list, int kernels_fd, const char *name, const char *
 int engine_kernel_list(struct engine *g, json_t **ret, struct err *e)
 {
 	struct store *s = engine_store(g);
-	auto_fd fd = s ? openat(store_root_fd(s), "kernels", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	auto_fd fd =
+		s ? openat(store_root_fd(s), "kernels", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	int dup_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	auto_dir d = dup_fd < 0 ? NULL : fdopendir(dup_fd);
 	char standard[KERNEL_NAME_MAX + 1] = "";

@@ -2,15 +2,16 @@
 /*
  * template.h - booted machines, kept to be cloned
  *
- * A template is the memory and device state of a machine that has booted, with its agent waiting. Depth
- * "machine": kernel and caisson-init up, nothing of any image in it. Depth "image": the image's disk and the
- * empty writable layer mounted, the main process forked and waiting for its orders (AGENT_ROOT done).
- * Templates are made on first use, never changed, and remade when kernel, init, VMM, shape or image change
- * (all of which go into the key).
+ * A template is the memory and device state of a machine that has booted, with its agent waiting.
+ * Depth "machine": kernel and caisson-init up, nothing of any image in it. Depth "image": the
+ * image's disk and the empty writable layer mounted, the main process forked and waiting for its
+ * orders (AGENT_ROOT done). Templates are made on first use, never changed, and remade when kernel,
+ * init, VMM, shape or image change (all of which go into the key).
  *
- * On disk: ROOT/templates/KEY/{template.json,memory,state,writable}. In use, the memory is a sealed memfd, so
- * that nobody, the VMM included, can change it. A memfd lives as long as somebody holds it: `caisson-template`
- * processes (one per template, RUN/templates/KEY.sock) hold it between runs and end after being idle.
+ * On disk: ROOT/templates/KEY/{template.json,memory,state,writable}. In use, the memory is a sealed
+ * memfd, so that nobody, the VMM included, can change it. A memfd lives as long as somebody holds
+ * it: `caisson-template` processes (one per template, RUN/templates/KEY.sock) hold it between runs
+ * and end after being idle.
  */
 #ifndef TEMPLATE_H
 #define TEMPLATE_H
@@ -38,24 +39,28 @@ struct template_want {
 	uint64_t disk_bytes;  /* of the writable layer, depth image */
 };
 
-struct template {
+struct template
+{
 	enum template_depth depth;
 	char key[65];
-	int mem_fd;	 /* sealed memfd */
-	int state_fd;	 /* device state, read-only, at its start */
-	int writable_fd; /* depth image: the writable layer's bytes as the guest has it mounted, to be copied; else -1 */
+	int mem_fd;      /* sealed memfd */
+	int state_fd;    /* device state, read-only, at its start */
+	int writable_fd; /* depth image: the writable layer's bytes as the guest has it mounted, to
+			    be copied; else -1 */
 	uint64_t mem_bytes;
 };
 void template_done(struct template *t);
 
 /*
- * The deepest template that fits `w` and is ready now (image, else machine): 0. None: -ENOENT. Fast path: one
- * connection to a holder, descriptors passed. A template on disk without a holder is loaded, and a holder started.
+ * The deepest template that fits `w` and is ready now (image, else machine): 0. None: -ENOENT. Fast
+ * path: one connection to a holder, descriptors passed. A template on disk without a holder is
+ * loaded, and a holder started.
  */
 must_check int template_get(struct engine *g, const struct template_want *w, struct template *ret,
 			    struct err *e);
 
-/* Make the template that `w` names, and what it is made from, unless it is there. Blocks; safe against others doing the same. */
+/* Make the template that `w` names, and what it is made from, unless it is there. Blocks; safe
+ * against others doing the same. */
 must_check int template_make(struct engine *g, const struct template_want *w, struct err *e);
 
 /* Start making it in a process of its own that nobody waits for. */

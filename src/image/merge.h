@@ -24,19 +24,20 @@ struct merge_layer {
 	size_t tree_len;
 };
 
-struct merge_part { /* one piece of the virtual disk, ascending, without overlap; gaps read as zeros */
+struct merge_part { /* one piece of the virtual disk, ascending, without overlap; gaps read as zeros
+		     */
 	enum merge_part_kind { MERGE_PART_META_HEAD, MERGE_PART_LAYER, MERGE_PART_META } kind;
-	uint32_t layer;	     /* index, MERGE_PART_LAYER */
-	uint64_t disk_off;   /* bytes, multiple of 4 KiB */
-	uint64_t file_off;   /* bytes within the layer's data file or the metadata file */
-	uint64_t len;	     /* bytes, multiple of 4 KiB */
+	uint32_t layer;    /* index, MERGE_PART_LAYER */
+	uint64_t disk_off; /* bytes, multiple of 4 KiB */
+	uint64_t file_off; /* bytes within the layer's data file or the metadata file */
+	uint64_t len;      /* bytes, multiple of 4 KiB */
 };
 
 struct merge_result {
 	struct merge_part parts[MERGE_LAYERS_MAX + 2];
 	uint32_t n_parts;
-	uint64_t disk_len;  /* bytes of the virtual disk */
-	uint64_t meta_len;  /* bytes of the metadata file */
+	uint64_t disk_len; /* bytes of the virtual disk */
+	uint64_t meta_len; /* bytes of the metadata file */
 	uint64_t n_inodes;
 };
 

@@ -30,9 +30,10 @@ struct store;
 struct sqlite3;
 
 /*
- * root NULL: $CAISSON_ROOT, else /var/lib/caisson for root and $XDG_DATA_HOME/caisson (~/.local/share/caisson)
- * for others. run NULL: $CAISSON_RUN, else /run/caisson and $XDG_RUNTIME_DIR/caisson (or a
- * directory of mode 0700 in /tmp whose owner is checked). Creates what is missing.
+ * root NULL: $CAISSON_ROOT, else /var/lib/caisson for root and $XDG_DATA_HOME/caisson
+ * (~/.local/share/caisson) for others. run NULL: $CAISSON_RUN, else /run/caisson and
+ * $XDG_RUNTIME_DIR/caisson (or a directory of mode 0700 in /tmp whose owner is checked). Creates
+ * what is missing.
  */
 must_check int store_open(const char *root, const char *run, struct store **ret, struct err *e);
 void store_close(struct store *s); /* NULL is fine */
@@ -45,13 +46,13 @@ struct sqlite3 *store_db(const struct store *s); /* opened on first use; busy ti
 
 /* ---- images ---- */
 
-struct store_image {	/* one name of one image */
-	char ref[512];	/* normalised: docker.io/library/nginx:latest; "" when it has no name */
-	char id[80];	/* "sha256:..." of the config document */
-	char digest[80]; /* of the manifest or index that the name was pulled by */
-	char manifest[80]; /* of the platform's manifest */
+struct store_image {        /* one name of one image */
+	char ref[512];      /* normalised: docker.io/library/nginx:latest; "" when it has no name */
+	char id[80];        /* "sha256:..." of the config document */
+	char digest[80];    /* of the manifest or index that the name was pulled by */
+	char manifest[80];  /* of the platform's manifest */
 	int64_t created_ns; /* from the config; 0 when not told */
-	uint64_t size;	/* bytes of its layers, uncompressed */
+	uint64_t size;      /* bytes of its layers, uncompressed */
 };
 
 /* The image's disk, ready to be given to a machine. */
@@ -75,7 +76,7 @@ must_check int store_image_list(struct store *s, struct store_image **ret, uint3
 must_check int store_image_disk(struct store *s, const char *image_id, struct store_disk *ret,
 				struct err *e);
 /* The config document's bytes (verified). Caller frees. */
-must_check int store_image_config(struct store *s, const char *image_id, char **ret, size_t *ret_len,
-				  struct err *e);
+must_check int store_image_config(struct store *s, const char *image_id, char **ret,
+				  size_t *ret_len, struct err *e);
 
 #endif

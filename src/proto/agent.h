@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * agent.h - frames between the host and caisson-init in the guest: bytes to structs and back, no I/O
+ * agent.h - frames between the host and caisson-init in the guest: bytes to structs and back, no
+ * I/O
  *
  * One byte stream in each direction (a virtio-serial port). A frame is a 12-byte little-endian head
  * {u32 payload length, u16 type, u16 zero, u32 stream} and the payload, at most AGENT_PAYLOAD_MAX.
- * Both sides treat the other as hostile. Streams: 0 is control; the main process is AGENT_STREAM_MAIN;
- * each exec gets a number chosen by the host. Data flows only against credit (AGENT_CREDIT), so that no
- * side ever buffers more than AGENT_WINDOW bytes per stream. Requests may be sent back to back without
- * waiting; they are carried out in order. Format: doc/format/agent.md.
+ * Both sides treat the other as hostile. Streams: 0 is control; the main process is
+ * AGENT_STREAM_MAIN; each exec gets a number chosen by the host. Data flows only against credit
+ * (AGENT_CREDIT), so that no side ever buffers more than AGENT_WINDOW bytes per stream. Requests
+ * may be sent back to back without waiting; they are carried out in order. Format:
+ * doc/format/agent.md.
  */
 #ifndef AGENT_H
 #define AGENT_H
@@ -18,60 +20,65 @@
 #include "buf.h"
 #include "err.h"
 
-#define AGENT_VERSION	    1U
-#define AGENT_HEAD_LEN	    12U
-#define AGENT_PAYLOAD_MAX   (256U << 10)
-#define AGENT_DATA_MAX	    (32U << 10) /* payload of one data frame */
-#define AGENT_WINDOW	    (256U << 10)
-#define AGENT_STREAM_MAIN   1U
-#define AGENT_STREAMS_MAX   256U
-#define AGENT_ARGS_MAX	    16384U /* argv or env entries */
-#define AGENT_MOUNTS_MAX    256U
+#define AGENT_VERSION     1U
+#define AGENT_HEAD_LEN    12U
+#define AGENT_PAYLOAD_MAX (256U << 10)
+#define AGENT_DATA_MAX    (32U << 10) /* payload of one data frame */
+#define AGENT_WINDOW      (256U << 10)
+#define AGENT_STREAM_MAIN 1U
+#define AGENT_STREAMS_MAX 256U
+#define AGENT_ARGS_MAX    16384U /* argv or env entries */
+#define AGENT_MOUNTS_MAX  256U
 
 enum agent_type {
 	/* host to guest */
-	AGENT_PING = 1,	 /* payload: up to 64 bytes, comes back in AGENT_PONG */
-	AGENT_IDENTITY,	 /* struct agent_identity; answered by AGENT_OK or AGENT_ERROR on stream 0 */
-	AGENT_ROOT,	 /* struct agent_root: find the disks, mount the root, fork the waiting main process */
-	AGENT_RUN,	 /* struct agent_run on its stream; answered by AGENT_STARTED or AGENT_FAILED */
-	AGENT_STDIN,	 /* data; an empty frame is the end of stdin */
-	AGENT_RESIZE,	 /* u16 rows, u16 columns */
-	AGENT_SIGNAL,	 /* u32 signal number, to the stream's process */
-	AGENT_SYNC,	 /* flush file systems; AGENT_OK */
-	AGENT_TEMPLATE,	 /* get quiet for a snapshot: sync, drop what need not be kept; AGENT_OK */
-	AGENT_SHUTDOWN,	 /* kill what runs, unmount, power off; no answer but the machine's end */
+	AGENT_PING = 1, /* payload: up to 64 bytes, comes back in AGENT_PONG */
+	AGENT_IDENTITY, /* struct agent_identity; answered by AGENT_OK or AGENT_ERROR on stream 0 */
+	AGENT_ROOT,     /* struct agent_root: find the disks, mount the root, fork the waiting main
+			   process */
+	AGENT_RUN,   /* struct agent_run on its stream; answered by AGENT_STARTED or AGENT_FAILED */
+	AGENT_STDIN, /* data; an empty frame is the end of stdin */
+	AGENT_RESIZE,   /* u16 rows, u16 columns */
+	AGENT_SIGNAL,   /* u32 signal number, to the stream's process */
+	AGENT_SYNC,     /* flush file systems; AGENT_OK */
+	AGENT_TEMPLATE, /* get quiet for a snapshot: sync, drop what need not be kept; AGENT_OK */
+	AGENT_SHUTDOWN, /* kill what runs, unmount, power off; no answer but the machine's end */
 	/* guest to host */
 	AGENT_READY = 64, /* u32 version: sent once after boot */
 	AGENT_PONG,
-	AGENT_OK,     /* payload: u16 type of the request that went well */
-	AGENT_ERROR,  /* u16 type of the request, u32 errno, text */
+	AGENT_OK,      /* payload: u16 type of the request that went well */
+	AGENT_ERROR,   /* u16 type of the request, u32 errno, text */
 	AGENT_STARTED, /* u32 pid inside the app's namespace */
-	AGENT_FAILED, /* u32 exit code for the user (125, 126, 127), text */
-	AGENT_STDOUT, /* data; an empty frame is its end */
+	AGENT_FAILED,  /* u32 exit code for the user (125, 126, 127), text */
+	AGENT_STDOUT,  /* data; an empty frame is its end */
 	AGENT_STDERR,
-	AGENT_EXITED, /* u32 wait status as a shell's: code, or 128 + signal; u32 1 if killed for memory */
+	AGENT_EXITED, /* u32 wait status as a shell's: code, or 128 + signal; u32 1 if killed for
+			 memory */
 	/* both */
 	AGENT_CREDIT = 128, /* u32 bytes, u16 which (AGENT_STDIN, AGENT_STDOUT, AGENT_STDERR) */
 };
 
-struct agent_bytes { /* borrowed; `data` of a decoded frame points into the frame, not NUL-terminated */
+struct agent_bytes { /* borrowed; `data` of a decoded frame points into the frame, not
+			NUL-terminated */
 	const void *data;
 	uint32_t len;
 };
 
-struct agent_strings { /* NULL-terminated strings; decoded: checked to be inside the frame and NUL-terminated */
-	const char **v;	/* decoded: heap array, freed by agent_*_done() */
+struct agent_strings {  /* NULL-terminated strings; decoded: checked to be inside the frame and
+			   NUL-terminated */
+	const char **v; /* decoded: heap array, freed by agent_*_done() */
 	uint32_t n;
 };
 
 struct agent_identity { /* all that two clones may never share; applied before anything else runs */
-	struct agent_bytes entropy; /* 64 to 512 bytes, credited to and mixed into the guest's pool */
+	struct agent_bytes
+		entropy; /* 64 to 512 bytes, credited to and mixed into the guest's pool */
 	uint64_t realtime_ns;
 	const char *hostname;
 	const char *machine_id; /* 32 hex */
-	const char *boot_id;	/* uuid text */
-	uint8_t mac[6];		/* all zero: no network device */
-	uint32_t ip, gateway;	/* IPv4, host byte order; 0: none */
+	const char *boot_id;    /* uuid text */
+	uint8_t mac[6];         /* all zero: no network device */
+	uint32_t ip, gateway;   /* IPv4, host byte order; 0: none */
 	uint8_t prefix_len;
 	struct agent_bytes ip6, gateway6; /* 16 bytes or empty */
 	uint8_t prefix6_len;
@@ -84,26 +91,29 @@ enum agent_root_flags {
 };
 
 struct agent_root {
-	uint32_t image_slot;  /* virtio disk numbers, in the order of the machine's devices */
+	uint32_t image_slot; /* virtio disk numbers, in the order of the machine's devices */
 	uint32_t writable_slot;
 	uint32_t flags;
-	uint64_t image_len, writable_len; /* bytes; a slot whose size differs is probed again; 0: don't care */
+	uint64_t image_len,
+		writable_len; /* bytes; a slot whose size differs is probed again; 0: don't care */
 };
 
 enum agent_mount_kind { AGENT_MOUNT_TMPFS, AGENT_MOUNT_VIRTIOFS, AGENT_MOUNT_FILE };
 
-struct agent_mount {	     /* made inside the root before the main process starts */
-	uint32_t kind;	     /* enum agent_mount_kind */
-	const char *source;  /* VIRTIOFS: tag, or "tag/sub/path" for one file or directory of it */
-	const char *target;  /* absolute, resolved beneath the root */
-	const char *options; /* TMPFS: "size=..,mode=.." as tmpfs takes them; "ro" and "rw" for all */
-	struct agent_bytes content; /* FILE: bytes of a read-write file bound at target (/etc/hosts, ...) */
+struct agent_mount {        /* made inside the root before the main process starts */
+	uint32_t kind;      /* enum agent_mount_kind */
+	const char *source; /* VIRTIOFS: tag, or "tag/sub/path" for one file or directory of it */
+	const char *target; /* absolute, resolved beneath the root */
+	const char
+		*options; /* TMPFS: "size=..,mode=.." as tmpfs takes them; "ro" and "rw" for all */
+	struct agent_bytes
+		content; /* FILE: bytes of a read-write file bound at target (/etc/hosts, ...) */
 };
 
 enum agent_run_flags {
 	AGENT_RUN_TTY = 1 << 0,
-	AGENT_RUN_STDIN = 1 << 1, /* keep stdin open; else /dev/null */
-	AGENT_RUN_MAIN = 1 << 2,  /* the waiting PID 1; only on AGENT_STREAM_MAIN */
+	AGENT_RUN_STDIN = 1 << 1,      /* keep stdin open; else /dev/null */
+	AGENT_RUN_MAIN = 1 << 2,       /* the waiting PID 1; only on AGENT_STREAM_MAIN */
 	AGENT_RUN_PRIVILEGED = 1 << 3, /* all capabilities */
 };
 
@@ -124,8 +134,9 @@ struct agent_frame {
 };
 
 /*
- * Take the first whole frame of `in`. 1: *ret is it, pointing into `in`, and *ret_len bytes are to be
- * consumed by the caller once done with it; 0: more bytes are needed; -EPROTO and the reason: close.
+ * Take the first whole frame of `in`. 1: *ret is it, pointing into `in`, and *ret_len bytes are to
+ * be consumed by the caller once done with it; 0: more bytes are needed; -EPROTO and the reason:
+ * close.
  */
 must_check int agent_frame_parse(const void *in, size_t len, struct agent_frame *ret,
 				 size_t *ret_len, struct err *e);
@@ -140,7 +151,8 @@ must_check int agent_put_u32(struct buf *out, uint16_t type, uint32_t stream, ui
 must_check int agent_put_credit(struct buf *out, uint32_t stream, uint32_t bytes, uint16_t which);
 must_check int agent_put_resize(struct buf *out, uint32_t stream, uint16_t rows, uint16_t cols);
 must_check int agent_put_text(struct buf *out, uint16_t type, uint32_t stream, uint16_t request,
-			      uint32_t code, const char *text); /* AGENT_ERROR, AGENT_FAILED (request 0) */
+			      uint32_t code,
+			      const char *text); /* AGENT_ERROR, AGENT_FAILED (request 0) */
 
 /* Decode payloads. Strings in the result point into the payload. -EPROTO and the reason. */
 must_check int agent_get_identity(struct agent_bytes p, struct agent_identity *ret, struct err *e);

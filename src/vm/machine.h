@@ -15,7 +15,7 @@
 
 #include "err.h"
 
-#define MACHINE_ID_LEN	 64U /* hex digits; the first 12 are shown */
+#define MACHINE_ID_LEN   64U /* hex digits; the first 12 are shown */
 #define MACHINE_NAME_MAX 128U
 
 enum machine_status {
@@ -31,9 +31,9 @@ struct strv { /* a list of owned strings; v is NULL-terminated when n > 0 */
 	uint32_t n;
 };
 
-struct machine_port {	/* -p [ip:][host:]guest[/proto] */
-	char host_ip[46];	/* "" is all addresses */
-	uint16_t host_port;	/* 0: choose one at start */
+struct machine_port {       /* -p [ip:][host:]guest[/proto] */
+	char host_ip[46];   /* "" is all addresses */
+	uint16_t host_port; /* 0: choose one at start */
 	uint16_t guest_port;
 	bool is_udp;
 };
@@ -42,8 +42,8 @@ enum machine_mount_kind { MACHINE_MOUNT_BIND, MACHINE_MOUNT_TMPFS };
 
 struct machine_mount {
 	enum machine_mount_kind kind;
-	char *source; /* BIND: absolute host path */
-	char *target; /* absolute path in the machine */
+	char *source;  /* BIND: absolute host path */
+	char *target;  /* absolute path in the machine */
 	char *options; /* TMPFS: "size=64m,mode=1777"; may be NULL */
 	bool is_readonly;
 };
@@ -51,12 +51,12 @@ struct machine_mount {
 struct machine_config {
 	char id[MACHINE_ID_LEN + 1];
 	char name[MACHINE_NAME_MAX + 1];
-	int64_t created_ns; /* CLOCK_REALTIME */
-	char *image_ref;    /* as the user said it */
-	char image_id[80];  /* "sha256:..." of the config document */
+	int64_t created_ns;          /* CLOCK_REALTIME */
+	char *image_ref;             /* as the user said it */
+	char image_id[80];           /* "sha256:..." of the config document */
 	struct strv entrypoint, cmd; /* what runs is entrypoint then cmd */
-	struct strv env;	     /* "NAME=value", image's and user's merged */
-	struct strv labels;	     /* "key=value" */
+	struct strv env;             /* "NAME=value", image's and user's merged */
+	struct strv labels;          /* "key=value" */
 	char *user, *cwd, *hostname, *stop_signal, *platform;
 	int32_t stop_timeout_s; /* -1: default of 10 */
 	bool has_tty, has_stdin, is_readonly, is_auto_removed, publish_all;
@@ -66,14 +66,14 @@ struct machine_config {
 	struct machine_mount *mounts;
 	uint32_t n_mounts;
 	struct strv dns, extra_hosts; /* "name:ip" */
-	bool has_network;	      /* --network default or none */
-	uint64_t mem_bytes;	      /* 0: default */
-	uint32_t cpus;		      /* 0: default */
-	uint64_t disk_bytes;	      /* writable layer; 0: default of 10 GiB */
-	bool no_template;	      /* --no-template: cold boot */
-	char driver[16];	      /* "auto", "qemu", "fake" */
-	char kernel[64];	      /* "" is the default kernel */
-	struct strv exposed;	      /* "80/tcp" of the image */
+	bool has_network;             /* --network default or none */
+	uint64_t mem_bytes;           /* 0: default */
+	uint32_t cpus;                /* 0: default */
+	uint64_t disk_bytes;          /* writable layer; 0: default of 10 GiB */
+	bool no_template;             /* --no-template: cold boot */
+	char driver[16];              /* "auto", "qemu", "fake" */
+	char kernel[64];              /* "" is the default kernel */
+	struct strv exposed;          /* "80/tcp" of the image */
 };
 
 struct machine_state {
@@ -84,8 +84,8 @@ struct machine_state {
 	int64_t started_ns, finished_ns;
 	int32_t keeper_pid, vmm_pid;
 	char driver[16], accel[16], accel_reason[160]; /* of the last start */
-	char boot[16];	     /* "template", "machine", "cold": how the last start came up */
-	char kernel[64];     /* that it ran */
+	char boot[16];              /* "template", "machine", "cold": how the last start came up */
+	char kernel[64];            /* that it ran */
 	struct machine_port *ports; /* as published, host_port filled in */
 	uint32_t n_ports;
 	char ip[46], mac[18];
@@ -97,7 +97,8 @@ void machine_state_done(struct machine_state *s);
 /* The one validator: names, numbers, paths, combinations. -EINVAL and a message for the user. */
 must_check int machine_config_check(const struct machine_config *c, struct err *e);
 
-/* JSON both ways; reading is strict (the database may be older or damaged). New reference returned. */
+/* JSON both ways; reading is strict (the database may be older or damaged). New reference returned.
+ */
 json_t *machine_config_to_json(const struct machine_config *c);
 must_check int machine_config_from_json(const json_t *j, struct machine_config *ret, struct err *e);
 json_t *machine_state_to_json(const struct machine_state *s);

@@ -24,8 +24,8 @@
 #define VM_TAG_MAX     35U /* virtio-fs tag, bytes without NUL */
 
 enum vm_disk_kind {
-	VM_DISK_EMPTY,	/* a slot with nothing in it: one sector of zeros, read-only */
-	VM_DISK_RAW,	/* `fd` holds the disk's bytes */
+	VM_DISK_EMPTY,  /* a slot with nothing in it: one sector of zeros, read-only */
+	VM_DISK_RAW,    /* `fd` holds the disk's bytes */
 	VM_DISK_CONCAT, /* `parts` of several files side by side; read-only */
 };
 
@@ -37,9 +37,9 @@ struct vm_disk_part { /* ascending, no overlap; gaps read as zeros; all multiple
 struct vm_disk {
 	enum vm_disk_kind kind;
 	bool is_readonly;
-	int fd;				   /* VM_DISK_RAW */
-	uint64_t size;			   /* bytes, multiple of 512 */
-	const struct vm_disk_part *parts;  /* VM_DISK_CONCAT, borrowed */
+	int fd;                           /* VM_DISK_RAW */
+	uint64_t size;                    /* bytes, multiple of 512 */
+	const struct vm_disk_part *parts; /* VM_DISK_CONCAT, borrowed */
 	uint32_t n_parts;
 };
 
@@ -49,35 +49,36 @@ struct vm_share { /* a virtio-fs device; the server is at the other end of the s
 };
 
 enum vm_boot {
-	VM_BOOT_COLD,	 /* kernel, initrd and command line */
+	VM_BOOT_COLD,    /* kernel, initrd and command line */
 	VM_BOOT_RESTORE, /* device state and memory of a template */
 };
 
 enum vm_mem {
-	VM_MEM_ANON,	/* fresh memory */
+	VM_MEM_ANON,    /* fresh memory */
 	VM_MEM_PRIVATE, /* mem_fd is the template: a private copy-on-write map of it */
-	VM_MEM_SHARED,	/* mem_fd is this machine's own: a template being made, or vhost-user devices */
+	VM_MEM_SHARED, /* mem_fd is this machine's own: a template being made, or vhost-user devices
+			*/
 };
 
 struct vm_spec {
-	char id[65];	   /* for messages and process names */
+	char id[65]; /* for messages and process names */
 	uint32_t cpus;
 	uint64_t mem_bytes; /* multiple of 2 MiB */
 	enum vm_boot boot;
 	int kernel_fd, initrd_fd; /* VM_BOOT_COLD */
-	const char *cmdline;	  /* VM_BOOT_COLD; the driver adds what its machine needs */
-	int state_fd;		  /* VM_BOOT_RESTORE */
+	const char *cmdline;      /* VM_BOOT_COLD; the driver adds what its machine needs */
+	int state_fd;             /* VM_BOOT_RESTORE */
 	enum vm_mem mem;
 	int mem_fd; /* sealed memfd for VM_MEM_PRIVATE; unused for VM_MEM_ANON */
 	struct vm_disk disks[VM_DISKS_MAX];
 	uint32_t n_disks; /* slot i is the guest's i-th virtio disk, in template and clone alike */
 	struct vm_share shares[VM_SHARES_MAX];
-	uint32_t n_shares;	/* only with VM_BOOT_COLD and VM_MEM_SHARED */
-	bool has_net;		/* there is a network device ... */
-	int net_fd;		/* ... and its stream socket (passt's framing); -1: goes nowhere */
-	int agent_fd;		/* stream socket to the agent's port */
-	int console_fd;		/* guest kernel messages; -1: none */
-	uid_t uid;		/* the VMM runs as this user; 0 only when we are not root: "as we are" */
+	uint32_t n_shares; /* only with VM_BOOT_COLD and VM_MEM_SHARED */
+	bool has_net;      /* there is a network device ... */
+	int net_fd;        /* ... and its stream socket (passt's framing); -1: goes nowhere */
+	int agent_fd;      /* stream socket to the agent's port */
+	int console_fd;    /* guest kernel messages; -1: none */
+	uid_t uid;         /* the VMM runs as this user; 0 only when we are not root: "as we are" */
 	gid_t gid;
 };
 

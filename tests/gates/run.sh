@@ -2,15 +2,13 @@
 # SPDX-License-Identifier: MIT
 # run.sh - rules about the source tree that no compiler checks; prints TAP
 cd "$(dirname "$0")/../.."
-n=0
 check() { # check NAME: reads complaints from stdin
 	local out
 	out=$(cat)
-	n=$((n + 1))
 	if [ -z "$out" ]; then
-		echo "ok $n gate: $1"
+		echo "ok - gate: $1"
 	else
-		echo "not ok $n gate: $1"
+		echo "not ok - gate: $1"
 		sed 's/^/#   /' <<<"$out" | head -n 40
 	fi
 }
@@ -71,7 +69,7 @@ git grep -nE '^typedef (struct|enum|union)' -- 'src/*.[ch]' | check "no typedef 
 		base=$(basename "$f" .c)
 		grep -qE "\b$base\b" tests/fuzz/meson.build || echo "$f: marked [U], but tests/fuzz/meson.build does not name it"
 	done
-	for t in tests/fuzz/fuzz_*.c; do
+	for t in $(git ls-files -- 'tests/fuzz/fuzz_*.c'); do
 		name=$(basename "$t" .c)
 		grep -q "'${name#fuzz_}'" tests/fuzz/meson.build || echo "$t: not built"
 		[ -n "$(ls -A "tests/fuzz/corpus/${name#fuzz_}" 2>/dev/null)" ] || echo "$t: no corpus"
@@ -92,12 +90,10 @@ if command -v clang-format >/dev/null; then
 		clang-format --style=file "$f" | cmp -s - "$f" || echo "$f: run clang-format -i on it"
 	done | check "clang-format"
 else
-	n=$((n + 1))
-	echo "ok $n gate: clang-format # skip clang-format is not installed"
+	echo "ok - gate: clang-format # skip clang-format is not installed"
 fi
 
 # subjects of commits: "scope: text", at most 72 columns
 git log --no-merges --format=%s -n 200 2>/dev/null | awk 'length > 72 || !/^[a-z][a-z0-9_, -]*: / { print }' | check "commit subjects"
 # the project speaks of itself only
 git grep -nIiE '\b(claude|chatgpt|copilot|llm)\b' -- . ':!tests/gates/run.sh' | check "no word of who wrote it"
-echo "1..$n"

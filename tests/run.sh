@@ -1,0 +1,160 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# run.sh - the whole test run: set-up, unit tests under ASan and UBSan, gates, fuzz smoke, end-to-end
+#
+#   tests/run.sh [STAGE...]		all stages when none is named:
+#					unit gates fuzz clang interop e2e
+#
+# Ends with "N passed, N failed, N skipped". Logs are in build/test-logs.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+top=$PWD
+logs=$top/build/test-logs
+export CAISSON_CACHE=${CAISSON_CACHE:-$top/.cache}
+stages=${*:-unit gates fuzz clang interop e2e}
+fuzz_seconds=${FUZZ_SECONDS:-4}
+jobs=$(nproc)
+passed=0 failed=0 skipped=0
+failures=()
+started=$SECONDS
+
+stage() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - started)); }
+wants() { [[ " $stages " == *" $1 "* ]]; }
+
+pass() { passed=$((passed + 1)); }
+fail() {
+	failed=$((failed + 1))
+	failures+=("$1")
+	echo "FAIL $1"
+}
+skip() {
+	skipped=$((skipped + 1))
+	echo "SKIP $1: $2"
+}
+
+# Count the lines of a TAP stream on stdin; shows what is not plain success.
+tap() {
+	local line name
+	while IFS= read -r line; do
+		case $line in
+		'ok '*'# skip'*) name=${line#ok }; skip "${name%% # skip*}" "${name#*# skip}" ;;
+		'not ok '*) fail "${line#not ok }" ;;
+		'ok '*) pass ;;
+		'#'*) echo "$line" ;;
+		esac
+	done
+}
+
+# run NAME COMMAND...: one test; exit 77 is a skip with the last line as its reason
+run() {
+	local name=$1 rc=0 log
+	shift
+	log=$logs/${name//\//-}.log
+	"$@" >"$log" 2>&1 || rc=$?
+	case $rc in
+	0) pass ;;
+	77) skip "$name" "$(tail -n 1 "$log")" ;;
+	*) fail "$name (exit $rc, $log)"; tail -n 25 "$log" ;;
+	esac
+}
+
+must() { # a step without which nothing else makes sense
+	local log=$logs/$1.log name=$1
+	shift
+	"$@" >"$log" 2>&1 && return
+	echo "cannot go on: $name failed:" >&2
+	tail -n 40 "$log" >&2
+	echo
+	echo "$passed passed, $((failed + 1)) failed, $skipped skipped"
+	exit 1
+}
+
+unit_tests() {
+	stage "unit tests (ASan, UBSan)"
+	must setup-asan meson setup build/asan --reconfigure -Db_sanitize=address,undefined -Db_lundef=false --buildtype=debugoptimized
+	must build-asan ninja -C build/asan
+	ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		meson test -C build/asan --no-rebuild --num-processes "$jobs" >"$logs/unit.log" 2>&1
+	python3 - build/asan/meson-logs/testlog.json >"$logs/unit.tap" <<-'P'
+		import json, sys
+		for line in open(sys.argv[1]):
+		    t = json.loads(line)
+		    name = t["name"]
+		    if t["result"] == "OK": print("ok", name)
+		    elif t["result"] == "SKIP": print("ok", name, "# skip", (t.get("stdout") or "no reason").strip().splitlines()[-1])
+		    else:
+		        print("not ok", name, t["result"])
+		        text = (t.get("stdout") or "") + (t.get("stderr") or "")
+		        for l in text.splitlines()[-25:]: print("#   " + l)
+	P
+	tap <"$logs/unit.tap"
+}
+
+fuzz_smoke() {
+	stage "fuzz targets, $fuzz_seconds s each"
+	must setup-fuzz env CC=clang meson setup build/fuzz --reconfigure -Dfuzz=true -Dtests=true -Db_lundef=false \
+		-Dc_args='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined' \
+		-Dc_link_args='-fsanitize=address,undefined' --buildtype=debugoptimized
+	local targets=() t name scratch
+	for t in tests/fuzz/fuzz_*.c; do targets+=("tests/fuzz/$(basename "$t" .c)"); done
+	must build-fuzz ninja -C build/fuzz "${targets[@]}"
+	for t in "${targets[@]}"; do
+		name=${t##*/fuzz_}
+		scratch=$(mktemp -d)
+		run "fuzz $name" "build/fuzz/$t" -max_total_time="$fuzz_seconds" -rss_limit_mb=2048 -timeout=10 -close_fd_mask=3 \
+			-artifact_prefix="$logs/crash-$name-" "$scratch" "tests/fuzz/corpus/$name"
+		rm -rf "$scratch"
+	done
+}
+
+clang_build() {
+	stage "clang build without warnings"
+	local log=$logs/clang.log
+	run "clang build" sh -c 'CC=clang meson setup build/clang --reconfigure -Dtests=true --buildtype=debugoptimized && ninja -C build/clang'
+}
+
+end_to_end() {
+	stage "end-to-end: kernels and images"
+	mkdir -p "$CAISSON_CACHE"
+	must build make --no-print-directory build
+	must images tests/images/build.sh "$CAISSON_CACHE/images" busybox nginx redis postgres python3
+	# shellcheck source=tests/e2e/env.sh
+	. tests/e2e/env.sh
+	must kernel-install "$CAISSON" kernel install
+	if ! "$CAISSON" kernel ls | grep -q '^small-'; then
+		must kernel-build "$CAISSON" kernel build
+	fi
+	local k
+	for k in $("$CAISSON" kernel ls -q); do
+		stage "end-to-end, kernel $k"
+		"$CAISSON" kernel use "$k"
+		CAISSON_TEST_KERNEL=$k bats --formatter tap tests/e2e >"$logs/e2e-$k.tap" 2>&1
+		sed "s|^\(ok\|not ok\) \([0-9]*\) |\1 \2 [$k] |" "$logs/e2e-$k.tap" | tap
+	done
+}
+
+mkdir -p "$logs"
+must packages tools/setup.sh build run image demo test
+export CCACHE_DIR=${CCACHE_DIR:-$CAISSON_CACHE/ccache}
+wants unit && unit_tests
+if wants gates; then
+	stage gates
+	tests/gates/run.sh | tap
+fi
+wants clang && clang_build
+wants fuzz && fuzz_smoke
+if wants interop; then
+	stage interop
+	must build make --no-print-directory build
+	for t in tests/interop/*.sh; do [ -e "$t" ] && run "interop $(basename "$t" .sh)" "$t"; done
+fi
+wants e2e && end_to_end
+
+echo
+if [ ${#failures[@]} -gt 0 ]; then
+	echo "failed:"
+	printf '  %s\n' "${failures[@]}"
+fi
+echo "took $((SECONDS - started)) s"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
