@@ -79,7 +79,7 @@ static _Noreturn void child_main(const struct child_spec *s, pid_t parent, int r
 	if (rc == 0 && (s->flags & CHILD_DIE_WITH_PARENT) && getppid() != parent)
 		_exit(127); /* the parent died before prctl */
 	if (rc == 0) {
-		execvpe(s->path, s->argv, s->env ? s->env : environ);
+		execvpe(s->path, (char *const *)s->argv, s->env ? (char *const *)s->env : environ);
 		rc = -errno;
 	}
 	if (write(report_fd, &rc, sizeof(rc)) < 0)
@@ -135,7 +135,7 @@ int child_wait(pid_t pid, int *ret_status, struct err *e)
 	return 0;
 }
 
-int child_run(char *const *argv, struct buf *out, int *ret_status, struct err *e)
+int child_run(const char *const *argv, struct buf *out, int *ret_status, struct err *e)
 {
 	int p[2] = { -1, -1 };
 	struct child_spec s = { .path = argv[0],

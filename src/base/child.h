@@ -26,9 +26,9 @@ enum child_flags {
 
 struct child_spec {
 	const char *path; /* as execve; searched in PATH when it has no '/' */
-	char *const *argv;
-	char *const *env; /* NULL: the caller's */
-	const int *fds;   /* borrowed */
+	const char *const *argv;
+	const char *const *env; /* NULL: the caller's */
+	const int *fds;         /* borrowed */
 	size_t n_fds;
 	uint32_t flags;
 	/* Runs in the child before exec, async-signal-safe work only; NULL: nothing. -errno fails
@@ -47,6 +47,6 @@ must_check int child_wait(pid_t pid, int *ret_status, struct err *e);
 /* Run to the end with stdin from /dev/null; stdout (at most max_out bytes) into `out` when not
  * NULL. */
 struct buf;
-must_check int child_run(char *const *argv, struct buf *out, int *ret_status, struct err *e);
+must_check int child_run(const char *const *argv, struct buf *out, int *ret_status, struct err *e);
 
 #endif

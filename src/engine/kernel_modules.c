@@ -118,7 +118,7 @@ static int module_read(struct module_tree *t, const struct module_file *f, struc
 		       struct err *e)
 {
 	char path[PATH_LEN + 32];
-	char *argv[] = { "xz", "-dc", path, NULL };
+	const char *argv[] = { "xz", "-dc", path, NULL };
 	int status = 0;
 
 	b->max = MODULE_SIZE_MAX;

@@ -257,7 +257,7 @@ int kernel_tool(int dir_fd, const char *const *argv, struct buf *out, struct err
 {
 	int p[2] = { -1, -1 }, status = 0, rc, read_rc = 0;
 	struct child_spec s = { .path = argv[0],
-				.argv = (char *const *)argv,
+				.argv = argv,
 				.n_fds = 3,
 				.flags = CHILD_DIE_WITH_PARENT | CHILD_SAME_GROUP,
 				.setup = in_directory,

@@ -23,8 +23,9 @@
 #define LTREE_BLOCK    4096U
 #define LTREE_ALIGN    (2U << 20) /* layer base, and files of this size or more inside it */
 #define LTREE_NAME_MAX 255U
-#define LTREE_PATH_MAX 65536U /* 10,000 directories deep is refused elsewhere; this bounds bytes   \
-			       */
+#define LTREE_PATH_MAX                                                                             \
+	65536U /* 10,000 directories deep is refused elsewhere; this bounds bytes                  \
+		*/
 #define LTREE_DEPTH_MAX       2048U /* components of one path */
 #define LTREE_LINK_MAX        4095U /* symlink target */
 #define LTREE_XATTR_NAME_MAX  255U

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+
+#include "buf.h"
+#include "child.h"
+
+static void run_gives_output_and_status(void **state)
+{
+	auto_buf out = { 0 };
+	struct err e = { 0 };
+	int status = -1;
+
+	(void)state;
+	assert_int_equal(child_run((const char *[]){ "sh", "-c", "echo hi; exit 3", NULL }, &out,
+				   &status, &e),
+			 0);
+	assert_string_equal(out.data, "hi\n");
+	assert_int_equal(status, 3);
+	assert_int_equal(
+		child_run((const char *[]){ "sh", "-c", "kill -9 $$", NULL }, NULL, &status, &e),
+		0);
+	assert_int_equal(status, 128 + SIGKILL);
+}
+
+static void missing_program_is_an_error(void **state)
+{
+	struct err e = { 0 };
+	int status;
+
+	(void)state;
+	assert_int_equal(
+		child_run((const char *[]){ "no-such-program-here", NULL }, NULL, &status, &e),
+		-ENOENT);
+	assert_non_null(strstr(e.msg, "no-such-program-here"));
+}
+
+static void too_much_output_is_an_error(void **state)
+{
+	auto_buf out = BUF_LIMIT(100);
+	struct err e = { 0 };
+	int status;
+
+	(void)state;
+	assert_int_equal(child_run((const char *[]){ "seq", "1000", NULL }, &out, &status, &e),
+			 -EFBIG);
+}
+
+/* Exactly the descriptors asked for, in their places, even when they overlap with the targets. */
+static void descriptors_are_exact(void **state)
+{
+	auto_buf out = { 0 };
+	struct err e = { 0 };
+	int p[2], status, leak = open("/dev/null", O_RDONLY); /* not close-on-exec */
+	int file = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
+	int fds[5];
+	struct child_spec s = {
+		.path = "sh",
+		.argv =
+			(const char *[]){
+				"sh", "-c",
+				"for i in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$i ] && printf \"$i \"; done; true",
+				NULL },
+		.fds = fds,
+		.n_fds = 5
+	};
+	pid_t pid;
+	char text[256] = "";
+
+	(void)state;
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	fds[0] = -1;
+	fds[1] = p[1];
+	fds[2] = 2;
+	fds[3] = p[0]; /* very likely number 4 or so itself */
+	fds[4] = file;
+	assert_int_equal(child_spawn(&s, &pid, NULL, &e), 0);
+	close(p[1]);
+	assert_true(read(p[0], text, sizeof(text) - 1) > 0);
+	assert_string_equal(text, "0 1 2 3 4 ");
+	assert_int_equal(child_wait(pid, &status, &e), 0);
+	close(p[0]);
+	close(leak);
+	close(file);
+}
+
+static int refuse(void *arg)
+{
+	(void)arg;
+	return -EPERM;
+}
+
+static void failing_setup_fails_the_spawn(void **state)
+{
+	struct child_spec s = { .path = "true",
+				.argv = (const char *[]){ "true", NULL },
+				.setup = refuse };
+	struct err e = { 0 };
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(child_spawn(&s, &pid, NULL, &e), -EPERM);
+}
+
+static void pidfd_tells_the_end(void **state)
+{
+	struct child_spec s = { .path = "true", .argv = (const char *[]){ "true", NULL } };
+	struct err e = { 0 };
+	int pidfd, status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(child_spawn(&s, &pid, &pidfd, &e), 0);
+	assert_int_equal(poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, 5000), 1);
+	assert_int_equal(child_wait(pid, &status, &e), 0);
+	assert_int_equal(status, 0);
+	close(pidfd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(run_gives_output_and_status),
+		cmocka_unit_test(missing_program_is_an_error),
+		cmocka_unit_test(too_much_output_is_an_error),
+		cmocka_unit_test(descriptors_are_exact),
+		cmocka_unit_test(failing_setup_fails_the_spawn),
+		cmocka_unit_test(pidfd_tells_the_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
