@@ -11,6 +11,7 @@
 
 #include "buf.h"
 #include "child.h"
+#include "fdio.h"
 
 static void run_gives_output_and_status(void **state)
 {
@@ -72,7 +73,6 @@ static void descriptors_are_exact(void **state)
 		.n_fds = 5
 	};
 	pid_t pid;
-	char text[256] = "";
 
 	(void)state;
 	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
@@ -83,8 +83,8 @@ static void descriptors_are_exact(void **state)
 	fds[4] = file;
 	assert_int_equal(child_spawn(&s, &pid, NULL, &e), 0);
 	close(p[1]);
-	assert_true(read(p[0], text, sizeof(text) - 1) > 0);
-	assert_string_equal(text, "0 1 2 3 4 ");
+	assert_int_equal(fd_read_all(p[0], &out), 0);
+	assert_string_equal(out.data, "0 1 2 3 4 ");
 	assert_int_equal(child_wait(pid, &status, &e), 0);
 	close(p[0]);
 	close(leak);
