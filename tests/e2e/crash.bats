@@ -1,0 +1,65 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# crash.bats - kill -9 of every process, and what is left afterwards
+
+setup() {
+	load lib
+	cd "$BATS_TEST_TMPDIR"
+}
+teardown() { remove_all; }
+
+@test "VMM killed: exited, files kept, starts again" {
+	caisson run -d --name v "$BUSYBOX" sh -c 'while :; do sleep 0.1; done'
+	caisson exec v sh -c 'echo kept >/file; sync'
+	keeper=$(keeper_pid v)
+	kill -9 "$(vmm_pid v)"
+	eventually 10 is_state v exited
+	eventually 10 process_gone "$keeper"
+	caisson start v
+	[ "$(caisson exec v cat /file)" = kept ]
+}
+
+@test "keeper killed: VMM gone with it, exited, starts again" {
+	caisson run -d --name k "$BUSYBOX" sleep 1000
+	vmm=$(vmm_pid k)
+	kill -9 "$(keeper_pid k)"
+	eventually 10 process_gone "$vmm"
+	eventually 10 is_state k exited
+	caisson start k
+	is_state k running
+}
+
+@test "client killed: the machine goes on" {
+	caisson run --name c "$BUSYBOX" sh -c 'for i in $(seq 30); do echo $i; sleep 0.1; done' >/dev/null &
+	client=$!
+	eventually 10 is_state c running
+	kill -9 $client
+	[ "$(caisson wait c)" = 0 ]
+	[ "$(caisson logs c | tail -n 1)" = 30 ]
+}
+
+@test "redis: what was acknowledged survives kill -9 of the VMM" {
+	port=$(free_port)
+	caisson run -d --name r -p "127.0.0.1:$port:6379" "$REGISTRY/redis"
+	eventually 30 redis-cli -p "$port" ping
+	for i in $(seq 50); do redis-cli -p "$port" set "key$i" "value$i"; done | grep -c OK | grep -qx 50
+	kill -9 "$(vmm_pid r)"
+	eventually 10 is_state r exited
+	caisson start r
+	eventually 30 sh -c "redis-cli -p $port ping | grep -q PONG"
+	for i in $(seq 50); do [ "$(redis-cli -p "$port" get "key$i")" = "value$i" ]; done
+}
+
+@test "postgres: what was committed survives kill -9 of the VMM" {
+	port=$(free_port)
+	caisson run -d --name p -p "127.0.0.1:$port:5432" "$REGISTRY/postgres"
+	q() { psql -h 127.0.0.1 -p "$port" -U postgres -At -c "$1" 2>/dev/null; }
+	eventually 90 q 'select 1'
+	q 'create table t (n int)'
+	for i in $(seq 20); do q "insert into t values ($i)"; done | grep -c 'INSERT 0 1' | grep -qx 20
+	kill -9 "$(vmm_pid p)"
+	eventually 10 is_state p exited
+	caisson start p
+	eventually 90 q 'select 1'
+	[ "$(q 'select count(*), sum(n) from t')" = '20|210' ]
+}
