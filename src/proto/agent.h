@@ -86,8 +86,7 @@ struct agent_identity { /* all that two clones may never share; applied before a
 };
 
 enum agent_root_flags {
-	AGENT_ROOT_READONLY = 1 << 0, /* no writable layer: --read-only */
-	AGENT_ROOT_SCRATCH = 1 << 1,  /* writable layer in guest memory (tmpfs), slot unused */
+	AGENT_ROOT_SCRATCH = 1 << 0, /* writable layer in guest memory (tmpfs), slot unused */
 };
 
 struct agent_root {
@@ -115,6 +114,7 @@ enum agent_run_flags {
 	AGENT_RUN_STDIN = 1 << 1,      /* keep stdin open; else /dev/null */
 	AGENT_RUN_MAIN = 1 << 2,       /* the waiting PID 1; only on AGENT_STREAM_MAIN */
 	AGENT_RUN_PRIVILEGED = 1 << 3, /* all capabilities */
+	AGENT_RUN_READONLY = 1 << 4,   /* main only: the root file system, not the mounts */
 };
 
 struct agent_run {

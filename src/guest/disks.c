@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * disks.c - from the machine's disks to the root file system
+ *
+ * A disk is known by its serial ("disk0", "disk1", as the driver names its slots), not by the order in which
+ * the kernel found it. A clone's disks have other sizes than the template's empty slots: such
+ * a disk is taken from its driver and given back, which reads the size again.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "fdio.h"
+#include "guest_internal.h"
+
+#define DISKS_MAX     8
+#define DRIVER_DIR    "/sys/bus/virtio/drivers/virtio_blk"
+#define BIND_WAIT_MS  3000
+#define ATTRIBUTE_MAX 4096
+
+/* The block device of a slot: "vda". */
+static int disk_find(uint32_t slot, char name[16], struct err *e)
+{
+	auto_dir d = opendir("/sys/block");
+	char want[16];
+	struct dirent *de;
+
+	snprintf(want, sizeof(want), "disk%u", slot);
+	while (d && (de = readdir(d))) {
+		auto_buf serial = { 0 };
+		struct err ignored;
+		char path[300];
+
+		if (strncmp(de->d_name, "vd", 2) != 0)
+			continue;
+		snprintf(path, sizeof(path), "/sys/block/%s/serial", de->d_name);
+		if (file_read_at(AT_FDCWD, path, ATTRIBUTE_MAX, &serial, &ignored) < 0 || !serial.data)
+			continue;
+		serial.data[strcspn(serial.data, "\n")] = '\0';
+		if (!strcmp(serial.data, want)) {
+			snprintf(name, 16, "%.15s", de->d_name);
+			return 0;
+		}
+	}
+	return err_plain(e, ENOENT, "the machine has no disk %u", slot);
+}
+
+static int disk_size(const char *name, uint64_t *ret, struct err *e)
+{
+	auto_buf b = { 0 };
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/block/%s/size", name);
+	if (file_read_at(AT_FDCWD, path, ATTRIBUTE_MAX, &b, e) < 0)
+		return -e->code;
+	*ret = strtoull(b.data ? b.data : "0", NULL, 10) * 512;
+	return 0;
+}
+
+static int attribute_write(const char *path, const char *value, struct err *e)
+{
+	auto_fd fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		return err_set(e, errno, "write %s to %s", value, path);
+	return 0;
+}
+
+static int disk_rebind(const char *name, struct err *e)
+{
+	char link[64], target[256];
+	const char *device;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/sys/block/%s/device", name);
+	n = readlink(link, target, sizeof(target) - 1);
+	if (n < 0)
+		return err_set(e, errno, "read %s", link);
+	target[n] = '\0';
+	device = strrchr(target, '/');
+	device = device ? device + 1 : target;
+	if (attribute_write(DRIVER_DIR "/unbind", device, e) < 0)
+		return -e->code;
+	return attribute_write(DRIVER_DIR "/bind", device, e);
+}
+
+/* The device node of a slot, with the size that the host says it has now. */
+static int disk_ready(uint32_t slot, uint64_t len, char path[32], struct err *e)
+{
+	char name[16];
+	uint64_t size;
+
+	if (disk_find(slot, name, e) < 0 || disk_size(name, &size, e) < 0)
+		return -e->code;
+	if (len && size != len) {
+		if (disk_rebind(name, e) < 0 || disk_find(slot, name, e) < 0 || disk_size(name, &size, e) < 0)
+			return -e->code;
+		if (size != len)
+			return err_plain(e, EIO, "disk %u has %llu bytes", slot, (unsigned long long)size);
+	}
+	snprintf(path, 32, "/dev/%s", name);
+	for (int waited = 0; access(path, F_OK) < 0; waited++) {
+		if (waited == BIND_WAIT_MS)
+			return err_set(e, errno, "wait for %s", path);
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000L }, NULL);
+	}
+	return 0;
+}
+
+static int directory(const char *path, struct err *e)
+{
+	return mkdir(path, 0755) < 0 && errno != EEXIST ? err_set(e, errno, "mkdir %s", path) : 0;
+}
+
+static int writable_mount(const struct agent_root *r, struct err *e)
+{
+	char path[32];
+
+	if (r->flags & AGENT_ROOT_SCRATCH) {
+		if (mount("tmpfs", WRITABLE_DIR, "tmpfs", 0, "mode=755") < 0)
+			return err_set(e, errno, "mount the writable layer in memory");
+	} else {
+		if (disk_ready(r->writable_slot, r->writable_len, path, e) < 0)
+			return -e->code;
+		if (mount(path, WRITABLE_DIR, "ext4", MS_NOATIME, "errors=remount-ro") < 0)
+			return err_set(e, errno, "mount the writable layer");
+	}
+	if (directory(WRITABLE_DIR "/upper", e) < 0 || directory(WRITABLE_DIR "/work", e) < 0)
+		return -e->code;
+	return 0;
+}
+
+int disks_mount_root(const struct agent_root *r, struct err *e)
+{
+	static const char options[] = "lowerdir=" IMAGE_DIR ",upperdir=" WRITABLE_DIR "/upper,workdir=" WRITABLE_DIR "/work";
+	char path[32];
+
+	if (directory(IMAGE_DIR, e) < 0 || directory(WRITABLE_DIR, e) < 0 || directory(ROOT_DIR, e) < 0 ||
+	    disk_ready(r->image_slot, r->image_len, path, e) < 0)
+		return -e->code;
+	if (mount(path, IMAGE_DIR, "erofs", MS_RDONLY | MS_NOATIME, NULL) < 0)
+		return err_set(e, errno, "mount the image");
+	if (writable_mount(r, e) < 0)
+		return -e->code;
+	if (mount("overlay", ROOT_DIR, "overlay", 0, options) < 0)
+		return err_set(e, errno, "mount the root");
+	return 0;
+}
+
+void disks_unmount_root(void)
+{
+	(void)umount2(ROOT_DIR, MNT_DETACH);  /* may not be there: nothing ran yet */
+	if (umount2(WRITABLE_DIR, 0) < 0)     /* somebody holds it: at least nothing more is written */
+		(void)mount(NULL, WRITABLE_DIR, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * init_main.c - caisson-init: PID 1 and agent of the guest
+ *
+ * boots (boot.c), opens the agent's port, says READY, and then carries out the host's frames in
+ * order, one at a time, in one thread. It never exits: what cannot go on powers the machine off.
+ */
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include "guest_internal.h"
+#include "log.h"
+
+#define IN_CHUNK (64U << 10)
+#define OUT_LOW	 (64U << 10)
+
+struct agent {
+	struct loop *loop;
+	struct streams *streams;
+	int port;
+	struct loop_watch *watch;
+	struct buf in, out;
+	bool wants_write, was_full;
+};
+
+static void port_flush(void *arg)
+{
+	struct agent *a = arg;
+	struct err e;
+	bool wants;
+
+	while (a->out.len) {
+		ssize_t n = write(a->port, a->out.data, a->out.len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) { /* EAGAIN: full; other errors: nobody is there yet */
+			if (errno != EAGAIN)
+				log_error("agent port: %s", strerror(errno));
+			break;
+		}
+		buf_consume(&a->out, (size_t)n);
+	}
+	a->was_full |= a->out.len > OUT_LOW;
+	wants = a->out.len > 0;
+	if (wants != a->wants_write && a->watch) {
+		a->wants_write = wants;
+		if (loop_watch_set(a->watch, wants ? EPOLLIN | EPOLLOUT : EPOLLIN, &e) < 0)
+			log_error("%s", e.msg);
+	}
+	if (a->was_full && a->out.len <= OUT_LOW) {
+		a->was_full = false;
+		streams_resume(a->streams);
+	}
+}
+
+static void answer(struct agent *a, uint16_t request, int rc, const struct err *e)
+{
+	uint8_t raw[2] = { (uint8_t)request, (uint8_t)(request >> 8) };
+
+	if (rc < 0)
+		rc = agent_put_text(&a->out, AGENT_ERROR, 0, request, (uint32_t)e->code, e->msg);
+	else
+		rc = agent_put(&a->out, AGENT_OK, 0, raw, sizeof(raw));
+	if (rc < 0)
+		log_error("out of memory for an answer");
+	port_flush(a);
+}
+
+static int identity_frame(struct agent_bytes p, struct err *e)
+{
+	struct agent_identity id;
+
+	return agent_get_identity(p, &id, e) < 0 ? -e->code : identity_apply(&id, e);
+}
+
+static int root_frame(struct agent *a, struct agent_bytes p, struct err *e)
+{
+	struct agent_root r;
+
+	if (agent_get_root(p, &r, e) < 0)
+		return -e->code;
+	if (streams_stage(a->streams)->pid)
+		return err_plain(e, EBUSY, "the root is mounted already");
+	if (disks_mount_root(&r, e) < 0)
+		return -e->code;
+	return stage_start(streams_stage(a->streams), e);
+}
+
+static _Noreturn void shut_down(void)
+{
+	kill(-1, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+	disks_unmount_root();
+	boot_power_off();
+}
+
+static void control_frame(struct agent *a, const struct agent_frame *f)
+{
+	struct err e = { 0 };
+
+	switch (f->type) {
+	case AGENT_PING:
+		if (agent_put(&a->out, AGENT_PONG, 0, f->payload.data, MIN_OF(f->payload.len, 64U)) < 0)
+			log_error("out of memory for an answer");
+		port_flush(a);
+		return;
+	case AGENT_IDENTITY:
+		answer(a, f->type, identity_frame(f->payload, &e), &e);
+		return;
+	case AGENT_ROOT:
+		answer(a, f->type, root_frame(a, f->payload, &e), &e);
+		return;
+	case AGENT_SYNC:
+	case AGENT_TEMPLATE:
+		sync();
+		answer(a, f->type, 0, &e);
+		return;
+	case AGENT_SHUTDOWN:
+		shut_down();
+	default:
+		answer(a, f->type, err_plain(&e, ENOSYS, "unknown request %u", f->type), &e);
+	}
+}
+
+static void frames_handle(struct agent *a)
+{
+	size_t done = 0;
+
+	for (;;) {
+		struct agent_frame f;
+		struct err e;
+		size_t len;
+		int rc = agent_frame_parse(a->in.data + done, a->in.len - done, &f, &len, &e);
+
+		if (rc < 0) { /* out of step with the host: nothing that follows can be trusted */
+			log_error("%s", e.msg);
+			shut_down();
+		}
+		if (rc == 0)
+			break;
+		done += len;
+		if (f.stream == 0)
+			control_frame(a, &f);
+		else
+			streams_frame(a->streams, &f);
+	}
+	buf_consume(&a->in, done);
+}
+
+static void port_event(void *arg, uint32_t events)
+{
+	struct agent *a = arg;
+	ssize_t n;
+
+	if (events & EPOLLOUT)
+		port_flush(a);
+	if (!(events & EPOLLIN))
+		return;
+	if (buf_reserve(&a->in, IN_CHUNK) < 0) {
+		log_error("out of memory for the host's frames");
+		shut_down();
+	}
+	n = read(a->port, a->in.data + a->in.len, IN_CHUNK);
+	if (n <= 0)
+		return; /* the host's end is closed for now */
+	a->in.len += (size_t)n;
+	frames_handle(a);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	struct agent *a = arg;
+
+	if (signo == SIGCHLD)
+		streams_reap(a->streams);
+}
+
+static int agent_start(struct agent *a, struct err *e)
+{
+	sigset_t set;
+	uint8_t version[4] = { AGENT_VERSION, 0, 0, 0 };
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	signal(SIGPIPE, SIG_IGN);
+	if (loop_new(&a->loop, e) < 0 || loop_signals(a->loop, &set, on_signal, a, e) < 0 ||
+	    streams_new(a->loop, &a->streams, e) < 0 || boot_port_open(&a->port, e) < 0 ||
+	    loop_watch_fd(a->loop, a->port, EPOLLIN, port_event, a, &a->watch, e) < 0)
+		return -e->code;
+	streams_attach(a->streams, &a->out, port_flush, a);
+	if (agent_put(&a->out, AGENT_READY, 0, version, sizeof(version)) < 0)
+		return err_set(e, ENOMEM, "ready");
+	port_flush(a);
+	return 0;
+}
+
+int main(void)
+{
+	struct agent a = { .port = -1, .in = BUF_LIMIT(4 * AGENT_PAYLOAD_MAX) };
+	struct err e = { 0 };
+
+	/* The kernel gives PID 1 its console as stderr. */
+	log_init("caisson-init", LOG_LEVEL_INFO, STDERR_FILENO);
+	boot_up();
+	if (agent_start(&a, &e) < 0 || loop_run(a.loop, &e) < 0)
+		log_error("%s", e.msg);
+	boot_power_off();
+}
