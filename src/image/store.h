@@ -42,7 +42,9 @@ int store_root_fd(const struct store *s); /* borrowed */
 int store_run_fd(const struct store *s);  /* borrowed */
 const char *store_root_path(const struct store *s);
 const char *store_run_path(const struct store *s);
-struct sqlite3 *store_db(const struct store *s); /* opened on first use; busy timeout set */
+/* Opened on first use, busy timeout set. NULL: cannot be opened, store_db_error() says why. */
+struct sqlite3 *store_db(const struct store *s);
+const struct err *store_db_error(const struct store *s);
 
 /* ---- images ---- */
 
