@@ -18,10 +18,10 @@
 #include "guest_internal.h"
 #include "log.h"
 
-#define MODULE_LIST_MAX	 (64U << 10)
-#define PORT_WAIT_MS	 10000
-#define PORT_STEP_MS	 2
-#define PORTS_DIR	 "/sys/class/virtio-ports"
+#define MODULE_LIST_MAX (64U << 10)
+#define PORT_WAIT_MS    10000
+#define PORT_STEP_MS    2
+#define PORTS_DIR       "/sys/class/virtio-ports"
 
 static void mount_at(const char *type, const char *target, unsigned long flags, const char *data)
 {
@@ -61,7 +61,8 @@ static void modules_load(void)
 
 static void root_switch(void)
 {
-	if (mkdir("/newroot", 0755) < 0 || mount("tmpfs", "/newroot", "tmpfs", 0, "mode=755,size=16m") < 0 ||
+	if (mkdir("/newroot", 0755) < 0 ||
+	    mount("tmpfs", "/newroot", "tmpfs", 0, "mode=755,size=16m") < 0 ||
 	    chdir("/newroot") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
 		log_error("switch root: %s", strerror(errno));
 }

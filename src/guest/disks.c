@@ -2,9 +2,9 @@
 /*
  * disks.c - from the machine's disks to the root file system
  *
- * A disk is known by its serial ("disk0", "disk1", as the driver names its slots), not by the order in which
- * the kernel found it. A clone's disks have other sizes than the template's empty slots: such
- * a disk is taken from its driver and given back, which reads the size again.
+ * A disk is known by its serial ("disk0", "disk1", as the driver names its slots), not by the order
+ * in which the kernel found it. A clone's disks have other sizes than the template's empty slots:
+ * such a disk is taken from its driver and given back, which reads the size again.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -36,7 +36,8 @@ static int disk_find(uint32_t slot, char name[16], struct err *e)
 		if (strncmp(de->d_name, "vd", 2) != 0)
 			continue;
 		snprintf(path, sizeof(path), "/sys/block/%s/serial", de->d_name);
-		if (file_read_at(AT_FDCWD, path, ATTRIBUTE_MAX, &serial, &ignored) < 0 || !serial.data)
+		if (file_read_at(AT_FDCWD, path, ATTRIBUTE_MAX, &serial, &ignored) < 0 ||
+		    !serial.data)
 			continue;
 		serial.data[strcspn(serial.data, "\n")] = '\0';
 		if (!strcmp(serial.data, want)) {
@@ -95,10 +96,12 @@ static int disk_ready(uint32_t slot, uint64_t len, char path[32], struct err *e)
 	if (disk_find(slot, name, e) < 0 || disk_size(name, &size, e) < 0)
 		return -e->code;
 	if (len && size != len) {
-		if (disk_rebind(name, e) < 0 || disk_find(slot, name, e) < 0 || disk_size(name, &size, e) < 0)
+		if (disk_rebind(name, e) < 0 || disk_find(slot, name, e) < 0 ||
+		    disk_size(name, &size, e) < 0)
 			return -e->code;
 		if (size != len)
-			return err_plain(e, EIO, "disk %u has %llu bytes", slot, (unsigned long long)size);
+			return err_plain(e, EIO, "disk %u has %llu bytes", slot,
+					 (unsigned long long)size);
 	}
 	snprintf(path, 32, "/dev/%s", name);
 	for (int waited = 0; access(path, F_OK) < 0; waited++) {
@@ -134,11 +137,12 @@ static int writable_mount(const struct agent_root *r, struct err *e)
 
 int disks_mount_root(const struct agent_root *r, struct err *e)
 {
-	static const char options[] = "lowerdir=" IMAGE_DIR ",upperdir=" WRITABLE_DIR "/upper,workdir=" WRITABLE_DIR "/work";
+	static const char options[] = "lowerdir=" IMAGE_DIR ",upperdir=" WRITABLE_DIR
+				      "/upper,workdir=" WRITABLE_DIR "/work";
 	char path[32];
 
-	if (directory(IMAGE_DIR, e) < 0 || directory(WRITABLE_DIR, e) < 0 || directory(ROOT_DIR, e) < 0 ||
-	    disk_ready(r->image_slot, r->image_len, path, e) < 0)
+	if (directory(IMAGE_DIR, e) < 0 || directory(WRITABLE_DIR, e) < 0 ||
+	    directory(ROOT_DIR, e) < 0 || disk_ready(r->image_slot, r->image_len, path, e) < 0)
 		return -e->code;
 	if (mount(path, IMAGE_DIR, "erofs", MS_RDONLY | MS_NOATIME, NULL) < 0)
 		return err_set(e, errno, "mount the image");
@@ -151,7 +155,7 @@ int disks_mount_root(const struct agent_root *r, struct err *e)
 
 void disks_unmount_root(void)
 {
-	(void)umount2(ROOT_DIR, MNT_DETACH);  /* may not be there: nothing ran yet */
-	if (umount2(WRITABLE_DIR, 0) < 0)     /* somebody holds it: at least nothing more is written */
+	(void)umount2(ROOT_DIR, MNT_DETACH); /* may not be there: nothing ran yet */
+	if (umount2(WRITABLE_DIR, 0) < 0) /* somebody holds it: at least nothing more is written */
 		(void)mount(NULL, WRITABLE_DIR, NULL, MS_REMOUNT | MS_RDONLY, NULL);
 }

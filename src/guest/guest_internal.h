@@ -2,9 +2,9 @@
 /*
  * guest_internal.h - the parts of caisson-init, and what they know of each other
  *
- * One process, one thread. Order of calls: boot_up(), then channel_open(), then the loop in init_main.c.
- * All of it runs in the guest, where the app is hostile: nothing here follows a path of the
- * image outside its own root.
+ * One process, one thread. Order of calls: boot_up(), then channel_open(), then the loop in
+ * init_main.c. All of it runs in the guest, where the app is hostile: nothing here follows a path
+ * of the image outside its own root.
  */
 #ifndef GUEST_INTERNAL_H
 #define GUEST_INTERNAL_H
@@ -18,10 +18,10 @@
 #include "loop.h"
 
 #define AGENT_PORT_NAME "caisson.agent"
-#define IMAGE_DIR	"/run/image"
-#define WRITABLE_DIR	"/run/writable"
-#define ROOT_DIR	"/run/root"
-#define BOOT_ID_FILE	"/run/agent/boot_id"
+#define IMAGE_DIR       "/run/image"
+#define WRITABLE_DIR    "/run/writable"
+#define ROOT_DIR        "/run/root"
+#define BOOT_ID_FILE    "/run/agent/boot_id"
 #define MACHINE_ID_FILE "/run/agent/machine-id"
 
 /* boot.c: mounts, modules, limits of a fresh kernel. Errors go to the console. */
@@ -39,15 +39,15 @@ must_check int disks_mount_root(const struct agent_root *r, struct err *e);
 void disks_unmount_root(void);
 
 /*
- * stage.c: the waiting main process. It lives in its own PID, mount and IPC namespaces with the root in
- * place, and waits for one message: the AGENT_RUN payload with its three descriptors.
+ * stage.c: the waiting main process. It lives in its own PID, mount and IPC namespaces with the
+ * root in place, and waits for one message: the AGENT_RUN payload with its three descriptors.
  */
 struct stage {
-	pid_t pid;	/* 0: none */
-	int sock;	/* to it: SOCK_SEQPACKET */
+	pid_t pid;                  /* 0: none */
+	int sock;                   /* to it: SOCK_SEQPACKET */
 	int pid_ns, mnt_ns, ipc_ns; /* its namespaces, for exec */
-	int devpts;	/* its /dev/pts, for terminals */
-	bool is_used;	/* has been told to run */
+	int devpts;                 /* its /dev/pts, for terminals */
+	bool is_used;               /* has been told to run */
 };
 must_check int stage_start(struct stage *s, struct err *e);
 void stage_done(struct stage *s);
@@ -58,8 +58,8 @@ struct process_io { /* the child's ends; owned by the caller */
 	bool is_tty;
 };
 /*
- * Become the program: user, capabilities, directory, exec. Runs in the child; on failure returns the exit
- * code for the user (125, 126, 127) and the text.
+ * Become the program: user, capabilities, directory, exec. Runs in the child; on failure returns
+ * the exit code for the user (125, 126, 127) and the text.
  */
 int process_become(const struct agent_run *r, const struct process_io *io, char *text, size_t len);
 
@@ -75,17 +75,18 @@ struct user_ids {
 	size_t n_groups;
 	char home[256];
 };
-must_check int user_lookup(const char *spec, const char *passwd, const char *group, struct user_ids *ret,
-			   struct err *e);
+must_check int user_lookup(const char *spec, const char *passwd, const char *group,
+			   struct user_ids *ret, struct err *e);
 
 /* streams.c: processes of this machine and their data */
 struct streams;
 must_check int streams_new(struct loop *l, struct streams **ret, struct err *e);
 /* Bytes for the host are appended to `out`; `kick` is called when there are some. */
 void streams_attach(struct streams *s, struct buf *out, void (*kick)(void *arg), void *arg);
-void streams_frame(struct streams *s, const struct agent_frame *f); /* RUN, STDIN, RESIZE, SIGNAL, CREDIT */
-void streams_reap(struct streams *s);				    /* after SIGCHLD */
-void streams_resume(struct streams *s);				    /* there is room in `out` again */
+void streams_frame(struct streams *s,
+		   const struct agent_frame *f); /* RUN, STDIN, RESIZE, SIGNAL, CREDIT */
+void streams_reap(struct streams *s);            /* after SIGCHLD */
+void streams_resume(struct streams *s);          /* there is room in `out` again */
 struct stage *streams_stage(struct streams *s);
 
 #endif

@@ -3,8 +3,8 @@
  * identity.c - what two clones of one template may never share
  *
  * Entropy first: nothing else here may draw a random number before the pool is reseeded.
- * The files of machine id and boot id are bound into the app's root already (stage.c); writing them in place
- * changes what the app reads.
+ * The files of machine id and boot id are bound into the app's root already (stage.c); writing them
+ * in place changes what the app reads.
  */
 #include <fcntl.h>
 #include <linux/random.h>
@@ -22,7 +22,8 @@ static int entropy_add(const struct agent_identity *id, struct err *e)
 	struct {
 		struct rand_pool_info head;
 		uint8_t data[ENTROPY_MAX];
-	} pool = { .head = { .entropy_count = (int)id->entropy.len * 8, .buf_size = (int)id->entropy.len } };
+	} pool = { .head = { .entropy_count = (int)id->entropy.len * 8,
+			     .buf_size = (int)id->entropy.len } };
 	auto_fd fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
 
 	memcpy(pool.data, id->entropy.data, id->entropy.len);
@@ -53,7 +54,8 @@ int identity_apply(const struct agent_identity *id, struct err *e)
 		return err_set(e, errno, "set the clock");
 	if (sethostname(id->hostname, strlen(id->hostname)) < 0)
 		return err_set(e, errno, "set the host name");
-	if (file_put(MACHINE_ID_FILE, id->machine_id, e) < 0 || file_put(BOOT_ID_FILE, id->boot_id, e) < 0)
+	if (file_put(MACHINE_ID_FILE, id->machine_id, e) < 0 ||
+	    file_put(BOOT_ID_FILE, id->boot_id, e) < 0)
 		return -e->code;
 	return netlink_configure(id, e);
 }

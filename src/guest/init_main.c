@@ -14,7 +14,7 @@
 #include "log.h"
 
 #define IN_CHUNK (64U << 10)
-#define OUT_LOW	 (64U << 10)
+#define OUT_LOW  (64U << 10)
 
 struct agent {
 	struct loop *loop;
@@ -104,7 +104,8 @@ static void control_frame(struct agent *a, const struct agent_frame *f)
 
 	switch (f->type) {
 	case AGENT_PING:
-		if (agent_put(&a->out, AGENT_PONG, 0, f->payload.data, MIN_OF(f->payload.len, 64U)) < 0)
+		if (agent_put(&a->out, AGENT_PONG, 0, f->payload.data,
+			      MIN_OF(f->payload.len, 64U)) < 0)
 			log_error("out of memory for an answer");
 		port_flush(a);
 		return;

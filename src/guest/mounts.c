@@ -2,9 +2,9 @@
 /*
  * mounts.c - an order's own mounts: tmpfs, shared directories, single files
  *
- * Runs in the main process, inside its root, before the app exists. Every mount is made detached and attached to
- * a target that was opened beneath the root (openat2 RESOLVE_IN_ROOT): a link in the image leads to
- * somewhere in the image, never to anything of the agent's.
+ * Runs in the main process, inside its root, before the app exists. Every mount is made detached
+ * and attached to a target that was opened beneath the root (openat2 RESOLVE_IN_ROOT): a link in
+ * the image leads to somewhere in the image, never to anything of the agent's.
  */
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -19,8 +19,8 @@
 #define PATH_LEN 4096
 
 /*
- * A part of a mount can be taken only while the mount stands in our namespace (Linux before 6.15): sources stand
- * below /dev, which is no directory of the image, until all parts are taken.
+ * A part of a mount can be taken only while the mount stands in our namespace (Linux before 6.15):
+ * sources stand below /dev, which is no directory of the image, until all parts are taken.
  */
 #define STASH "/dev/.stash"
 
@@ -56,7 +56,8 @@ static void stash_clear(struct mounts *m)
 
 static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode)
 {
-	struct open_how how = { .flags = flags | O_CLOEXEC, .mode = mode,
+	struct open_how how = { .flags = flags | O_CLOEXEC,
+				.mode = mode,
 				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
 
 	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
@@ -86,7 +87,8 @@ static int parents_make(int root, const char *path, bool with_last, struct err *
 
 			if (slash)
 				*slash = '\0';
-			parent = open_beneath(root, slash && *part ? part : "/", O_PATH | O_DIRECTORY, 0);
+			parent = open_beneath(root, slash && *part ? part : "/",
+					      O_PATH | O_DIRECTORY, 0);
 			if (parent < 0 || mkdirat(parent, slash ? slash + 1 : part, 0755) < 0)
 				return err_set(e, errno, "make mount point %s", path);
 		}
@@ -148,10 +150,10 @@ static int option_apply(int fs, const char *word, unsigned *io_attr)
 	static const struct {
 		const char *word;
 		unsigned set, clear;
-	} flags[] = { { "ro", MOUNT_ATTR_RDONLY, 0 },	 { "rw", 0, MOUNT_ATTR_RDONLY },
+	} flags[] = { { "ro", MOUNT_ATTR_RDONLY, 0 },     { "rw", 0, MOUNT_ATTR_RDONLY },
 		      { "noexec", MOUNT_ATTR_NOEXEC, 0 }, { "exec", 0, MOUNT_ATTR_NOEXEC },
 		      { "nosuid", MOUNT_ATTR_NOSUID, 0 }, { "suid", 0, MOUNT_ATTR_NOSUID },
-		      { "nodev", MOUNT_ATTR_NODEV, 0 },	 { "dev", 0, MOUNT_ATTR_NODEV } };
+		      { "nodev", MOUNT_ATTR_NODEV, 0 },   { "dev", 0, MOUNT_ATTR_NODEV } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
 		if (!strcmp(word, flags[i].word)) {
@@ -162,7 +164,8 @@ static int option_apply(int fs, const char *word, unsigned *io_attr)
 	return fs_option(fs, word);
 }
 
-static int fs_mount(const char *type, const char *source, const char *options, unsigned attr, int *ret, struct err *e)
+static int fs_mount(const char *type, const char *source, const char *options, unsigned attr,
+		    int *ret, struct err *e)
 {
 	auto_fd fs = fsopen(type, FSOPEN_CLOEXEC);
 	char word[256];
@@ -189,7 +192,8 @@ static int mount_tmpfs(struct mounts *m, const struct agent_mount *a, struct err
 {
 	auto_fd fd = -1;
 
-	if (fs_mount("tmpfs", "tmpfs", a->options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &fd, e) < 0)
+	if (fs_mount("tmpfs", "tmpfs", a->options,
+		     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &fd, e) < 0)
 		return -e->code;
 	return attach(m, fd, a->target, e);
 }
@@ -227,9 +231,9 @@ static int mount_file(struct mounts *m, const struct agent_mount *a, struct err 
 	auto_fd file = -1;
 	auto_fd part = -1;
 
-	if (m->files < 0 &&
-	    (fs_mount("tmpfs", "tmpfs", "mode=755,size=4m", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &m->files, e) < 0 ||
-	     stash(m, m->files, e) < 0))
+	if (m->files < 0 && (fs_mount("tmpfs", "tmpfs", "mode=755,size=4m",
+				      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &m->files, e) < 0 ||
+			     stash(m, m->files, e) < 0))
 		return -e->code;
 	snprintf(name, sizeof(name), "%u", m->n_files++);
 	file = openat(m->files, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -239,7 +243,9 @@ static int mount_file(struct mounts *m, const struct agent_mount *a, struct err 
 	if (part < 0)
 		return err_set(e, errno, "take %s", a->target);
 	if (attach(m, part, a->target, e) < 0)
-		return e->code == EROFS || e->code == ENOTDIR || e->code == ELOOP ? 0 : -e->code; /* the image has no place for it */
+		return e->code == EROFS || e->code == ENOTDIR || e->code == ELOOP
+			       ? 0
+			       : -e->code; /* the image has no place for it */
 	return 0;
 }
 

@@ -66,13 +66,15 @@ static int batch_send(struct batch *b, struct err *e)
 
 		if (got <= 0)
 			return err_set(e, errno, "netlink answer");
-		for (struct nlmsghdr *h = (struct nlmsghdr *)in; NLMSG_OK(h, (unsigned)n); h = NLMSG_NEXT(h, n)) {
+		for (struct nlmsghdr *h = (struct nlmsghdr *)in; NLMSG_OK(h, (unsigned)n);
+		     h = NLMSG_NEXT(h, n)) {
 			const struct nlmsgerr *ne = NLMSG_DATA(h);
 
 			if (h->nlmsg_type != NLMSG_ERROR)
 				continue;
 			if (ne->error && ne->error != -EEXIST)
-				return err_set(e, -ne->error, "configure the network, step %u", h->nlmsg_seq);
+				return err_set(e, -ne->error, "configure the network, step %u",
+					       h->nlmsg_seq);
 			acked++;
 		}
 	}
@@ -92,9 +94,11 @@ static void link_up(struct batch *b, int index, const uint8_t *mac, uint32_t mtu
 	msg_end(b);
 }
 
-static void address_add(struct batch *b, int index, int family, const void *addr, size_t len, uint8_t prefix)
+static void address_add(struct batch *b, int index, int family, const void *addr, size_t len,
+			uint8_t prefix)
 {
-	struct ifaddrmsg *ifa = msg_begin(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*ifa));
+	struct ifaddrmsg *ifa =
+		msg_begin(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*ifa));
 
 	ifa->ifa_family = (uint8_t)family;
 	ifa->ifa_prefixlen = prefix;

@@ -2,8 +2,8 @@
 /*
  * process.c - user, capabilities, directory, exec
  *
- * Runs in a child that is already inside the app's namespaces. The files it reads there are the image's: a fifo, a
- * device or an endless file must neither hang nor fill it.
+ * Runs in a child that is already inside the app's namespaces. The files it reads there are the
+ * image's: a fifo, a device or an endless file must neither hang nor fill it.
  */
 #include <fcntl.h>
 #include <grp.h>
@@ -22,9 +22,11 @@
 #define DEFAULT_PATH  "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* What container engines leave to root. */
-static const uint8_t kept_caps[] = { CAP_CHOWN,	 CAP_DAC_OVERRIDE, CAP_FSETID,	CAP_FOWNER,	      CAP_MKNOD,
-				     CAP_NET_RAW, CAP_SETGID,	    CAP_SETUID, CAP_SETFCAP,	      CAP_SETPCAP,
-				     CAP_KILL,	  CAP_SYS_CHROOT,   CAP_AUDIT_WRITE, CAP_NET_BIND_SERVICE };
+static const uint8_t kept_caps[] = {
+	CAP_CHOWN,   CAP_DAC_OVERRIDE, CAP_FSETID,      CAP_FOWNER,          CAP_MKNOD,
+	CAP_NET_RAW, CAP_SETGID,       CAP_SETUID,      CAP_SETFCAP,         CAP_SETPCAP,
+	CAP_KILL,    CAP_SYS_CHROOT,   CAP_AUDIT_WRITE, CAP_NET_BIND_SERVICE
+};
 
 /* A regular file of the image; "" when it is missing, no file, or too large. */
 static void image_file_read(const char *path, struct buf *b)
@@ -46,7 +48,8 @@ static int user_find(const char *spec, struct user_ids *ids, struct err *e)
 
 	image_file_read("/etc/passwd", &passwd);
 	image_file_read("/etc/group", &group);
-	return user_lookup(spec, passwd.data ? passwd.data : "", group.data ? group.data : "", ids, e);
+	return user_lookup(spec, passwd.data ? passwd.data : "", group.data ? group.data : "", ids,
+			   e);
 }
 
 static int bounding_drop(void)
@@ -57,7 +60,9 @@ static int bounding_drop(void)
 		keep |= 1ULL << kept_caps[i];
 	for (unsigned c = 0; c < 64; c++)
 		if (!(keep >> c & 1) && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0)
-			return errno == EINVAL ? 0 : -errno; /* past the last one that this kernel has */
+			return errno == EINVAL
+				       ? 0
+				       : -errno; /* past the last one that this kernel has */
 	return 0;
 }
 
@@ -65,7 +70,8 @@ static int user_become(const struct user_ids *ids, bool privileged, struct err *
 {
 	if (!privileged && bounding_drop() < 0)
 		return err_set(e, errno, "drop capabilities");
-	if (setgroups(ids->n_groups, ids->groups) < 0 || setresgid(ids->gid, ids->gid, ids->gid) < 0 ||
+	if (setgroups(ids->n_groups, ids->groups) < 0 ||
+	    setresgid(ids->gid, ids->gid, ids->gid) < 0 ||
 	    setresuid(ids->uid, ids->uid, ids->uid) < 0)
 		return err_set(e, errno, "become user %u", ids->uid);
 	return 0;
@@ -96,7 +102,8 @@ static int directory_enter(const struct agent_run *r, struct err *e)
 
 	if (chdir(cwd) == 0)
 		return 0;
-	if (errno != ENOENT || !(r->flags & AGENT_RUN_MAIN) || dir_make_at(AT_FDCWD, cwd, 0755, e) < 0 || chdir(cwd) < 0)
+	if (errno != ENOENT || !(r->flags & AGENT_RUN_MAIN) ||
+	    dir_make_at(AT_FDCWD, cwd, 0755, e) < 0 || chdir(cwd) < 0)
 		return err_set(e, errno, "chdir to cwd (\"%s\")", cwd);
 	return 0;
 }
@@ -135,10 +142,13 @@ static int exec_failed(const char *name, int error, bool was_searched, char *tex
 	if (was_searched && error == ENOENT)
 		snprintf(text, len, "exec: \"%s\": executable file not found in $PATH", name);
 	else if (was_searched)
-		snprintf(text, len, "exec: \"%s\": %s", name, error == EACCES ? "permission denied" : strerror(error));
+		snprintf(text, len, "exec: \"%s\": %s", name,
+			 error == EACCES ? "permission denied" : strerror(error));
 	else
 		snprintf(text, len, "exec: \"%s\": stat %s: %s", name, name,
-			 error == ENOENT ? "no such file or directory" : error == EACCES ? "permission denied" : strerror(error));
+			 error == ENOENT   ? "no such file or directory"
+			 : error == EACCES ? "permission denied"
+					   : strerror(error));
 	return exec_code(error);
 }
 
@@ -156,7 +166,8 @@ static int exec_program(const struct agent_run *r, const char **env, char *text,
 		size_t n = strcspn(p, ":");
 		char full[4096];
 
-		if (snprintf(full, sizeof(full), "%.*s/%s", (int)n, n ? p : ".", name) < (int)sizeof(full)) {
+		if (snprintf(full, sizeof(full), "%.*s/%s", (int)n, n ? p : ".", name) <
+		    (int)sizeof(full)) {
 			execve(full, (char *const *)r->argv.v, (char *const *)env);
 			if (errno != ENOENT && errno != ENOTDIR)
 				error = errno;
@@ -194,7 +205,8 @@ int process_become(const struct agent_run *r, const struct process_io *io, char 
 		snprintf(text, len, "own the terminal: %s", strerror(errno));
 		return 125;
 	}
-	if (directory_enter(r, &e) < 0 || user_become(&ids, r->flags & AGENT_RUN_PRIVILEGED, &e) < 0) {
+	if (directory_enter(r, &e) < 0 ||
+	    user_become(&ids, r->flags & AGENT_RUN_PRIVILEGED, &e) < 0) {
 		snprintf(text, len, "%s", e.msg);
 		return 126;
 	}

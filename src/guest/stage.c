@@ -2,12 +2,13 @@
 /*
  * stage.c - the main process, before it knows what it will be
  *
- * It is cloned into its own PID, mount and IPC namespaces as soon as the root is mounted, prepares all that
- * does not depend on the order (pivot_root, /proc, /sys, /dev, masked paths), and waits. In a template of depth
- * "image" it is already waiting, so that a clone's start is one message and one exec.
+ * It is cloned into its own PID, mount and IPC namespaces as soon as the root is mounted, prepares
+ * all that does not depend on the order (pivot_root, /proc, /sys, /dev, masked paths), and waits.
+ * In a template of depth "image" it is already waiting, so that a clone's start is one message and
+ * one exec.
  *
- * Parent and child share no memory after the clone. The child talks over one SOCK_SEQPACKET socket: it
- * sends one byte when prepared (with a descriptor of its /dev/pts), or a text; then it receives
+ * Parent and child share no memory after the clone. The child talks over one SOCK_SEQPACKET socket:
+ * it sends one byte when prepared (with a descriptor of its /dev/pts), or a text; then it receives
  * {payload length, three descriptors} and reads the payload; then it becomes the program, or sends
  * {exit code, text}. End of the socket without a message means that it is running.
  */
@@ -32,11 +33,13 @@ static int fail(struct err *e, const char *what)
 	return err_set(e, errno, "%s", what);
 }
 
-static int mount_in(const char *type, const char *target, unsigned long flags, const char *data, struct err *e)
+static int mount_in(const char *type, const char *target, unsigned long flags, const char *data,
+		    struct err *e)
 {
 	if (mkdir(target, 0755) < 0 && errno != EEXIST)
 		return err_set(e, errno, "mkdir %s", target);
-	return mount(type, target, type, flags, data) < 0 ? err_set(e, errno, "mount %s", target) : 0;
+	return mount(type, target, type, flags, data) < 0 ? err_set(e, errno, "mount %s", target)
+							  : 0;
 }
 
 static int device(const char *path, unsigned major_no, unsigned minor_no, struct err *e)
@@ -51,11 +54,13 @@ static int dev_fill(struct err *e)
 	static const struct {
 		const char *path;
 		unsigned major_no, minor_no;
-	} nodes[] = { { "/dev/null", 1, 3 },	{ "/dev/zero", 1, 5 },	 { "/dev/full", 1, 7 },
-		      { "/dev/random", 1, 8 },	{ "/dev/urandom", 1, 9 }, { "/dev/tty", 5, 0 } };
-	static const char *const links[][2] = { { "pts/ptmx", "/dev/ptmx" },	   { "/proc/self/fd", "/dev/fd" },
-						{ "/proc/self/fd/0", "/dev/stdin" }, { "/proc/self/fd/1", "/dev/stdout" },
-						{ "/proc/self/fd/2", "/dev/stderr" }, { "/proc/kcore", "/dev/core" } };
+	} nodes[] = { { "/dev/null", 1, 3 },   { "/dev/zero", 1, 5 },    { "/dev/full", 1, 7 },
+		      { "/dev/random", 1, 8 }, { "/dev/urandom", 1, 9 }, { "/dev/tty", 5, 0 } };
+	static const char *const links[][2] = {
+		{ "pts/ptmx", "/dev/ptmx" },          { "/proc/self/fd", "/dev/fd" },
+		{ "/proc/self/fd/0", "/dev/stdin" },  { "/proc/self/fd/1", "/dev/stdout" },
+		{ "/proc/self/fd/2", "/dev/stderr" }, { "/proc/kcore", "/dev/core" }
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++)
 		if (device(nodes[i].path, nodes[i].major_no, nodes[i].minor_no, e) < 0)
@@ -68,11 +73,15 @@ static int dev_fill(struct err *e)
 
 static int dev_make(struct err *e)
 {
-	if (mount_in("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", e) < 0 || dev_fill(e) < 0 ||
-	    mount_in("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5", e) < 0 ||
-	    mount_in("tmpfs", "/dev/shm", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=1777,size=65536k", e) < 0)
+	if (mount_in("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", e) < 0 ||
+	    dev_fill(e) < 0 ||
+	    mount_in("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC,
+		     "newinstance,ptmxmode=0666,mode=0620,gid=5", e) < 0 ||
+	    mount_in("tmpfs", "/dev/shm", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=1777,size=65536k",
+		     e) < 0)
 		return -e->code;
-	if (mount_in("mqueue", "/dev/mqueue", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL, e) < 0 && e->code != ENODEV)
+	if (mount_in("mqueue", "/dev/mqueue", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL, e) < 0 &&
+	    e->code != ENODEV)
 		return -e->code;
 	return 0;
 }
@@ -81,18 +90,24 @@ static int dev_make(struct err *e)
 static int bind_over(const char *from, const char *to, bool readonly, struct err *e)
 {
 	if (mount(from, to, NULL, MS_BIND, NULL) < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : err_set(e, errno, "mount over %s", to);
-	if (readonly && mount(NULL, to, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0
+							   : err_set(e, errno, "mount over %s", to);
+	if (readonly &&
+	    mount(NULL, to, NULL,
+		  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL) < 0)
 		return err_set(e, errno, "make %s read-only", to);
 	return 0;
 }
 
 static int proc_mask(struct err *e)
 {
-	static const char *const files[] = { "/proc/kcore",	 "/proc/keys",	       "/proc/latency_stats",
-					     "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug" };
-	static const char *const directories[] = { "/proc/asound", "/proc/acpi", "/proc/scsi", "/sys/firmware" };
-	static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
+	static const char *const files[] = { "/proc/kcore",         "/proc/keys",
+					     "/proc/latency_stats", "/proc/timer_list",
+					     "/proc/timer_stats",   "/proc/sched_debug" };
+	static const char *const directories[] = { "/proc/asound", "/proc/acpi", "/proc/scsi",
+						   "/sys/firmware" };
+	static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+						"/proc/sysrq-trigger" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		if (bind_over("/dev/null", files[i], false, e) < 0)
@@ -137,7 +152,8 @@ static int root_enter(struct err *e)
 {
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return fail(e, "make mounts private");
-	if (chdir(ROOT_DIR) < 0 || mount(ROOT_DIR, ROOT_DIR, NULL, MS_BIND, NULL) < 0 || chdir(ROOT_DIR) < 0)
+	if (chdir(ROOT_DIR) < 0 || mount(ROOT_DIR, ROOT_DIR, NULL, MS_BIND, NULL) < 0 ||
+	    chdir(ROOT_DIR) < 0)
 		return fail(e, "enter the root");
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return fail(e, "pivot to the root");
@@ -168,11 +184,12 @@ static int stage_prepare(int *ret_devpts, struct err *e)
 
 	if (boot_id < 0 || machine_id < 0)
 		return fail(e, "identity files");
-	if (root_enter(e) < 0 || mountpoints_make(e) < 0 || mount_in("proc", "/proc", quiet, NULL, e) < 0 ||
-	    dev_make(e) < 0 ||
+	if (root_enter(e) < 0 || mountpoints_make(e) < 0 ||
+	    mount_in("proc", "/proc", quiet, NULL, e) < 0 || dev_make(e) < 0 ||
 	    mount_in("sysfs", "/sys", quiet | MS_RDONLY, NULL, e) < 0)
 		return -e->code;
-	if (mount("cgroup2", "/sys/fs/cgroup", "cgroup2", quiet | MS_RDONLY, NULL) < 0 && errno != ENOENT && errno != EBUSY)
+	if (mount("cgroup2", "/sys/fs/cgroup", "cgroup2", quiet | MS_RDONLY, NULL) < 0 &&
+	    errno != ENOENT && errno != EBUSY)
 		return fail(e, "mount /sys/fs/cgroup");
 	if (proc_mask(e) < 0 || identity_bind(boot_id, machine_id, e) < 0)
 		return -e->code;
@@ -196,7 +213,8 @@ static int order_receive(int sock, struct buf *payload, int fds[3])
 	size_t n_fds = 3;
 	ssize_t n = fd_recv(sock, &o, sizeof(o), fds, &n_fds);
 
-	if (n != (ssize_t)sizeof(o) || n_fds != 3 || o.len > AGENT_PAYLOAD_MAX || buf_reserve(payload, o.len) < 0)
+	if (n != (ssize_t)sizeof(o) || n_fds != 3 || o.len > AGENT_PAYLOAD_MAX ||
+	    buf_reserve(payload, o.len) < 0)
 		return -EPROTO;
 	while (payload->len < o.len) {
 		n = recv(sock, payload->data + payload->len, o.len - payload->len, 0);
@@ -224,7 +242,9 @@ static _Noreturn void stage_main(int sock)
 		_exit(125);
 	close(devpts);
 	io = (struct process_io){ fds[0], fds[1], fds[2], false };
-	if (agent_get_run((struct agent_bytes){ payload.data, (uint32_t)payload.len }, &r, &e) < 0 || mounts_apply(&r, &e) < 0) {
+	if (agent_get_run((struct agent_bytes){ payload.data, (uint32_t)payload.len }, &r, &e) <
+		    0 ||
+	    mounts_apply(&r, &e) < 0) {
 		text_send(sock, 125, e.msg);
 		_exit(125);
 	}
@@ -263,7 +283,8 @@ static int prepared_wait(struct stage *s, struct err *e)
 
 int stage_start(struct stage *s, struct err *e)
 {
-	struct clone_args args = { .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC, .exit_signal = SIGCHLD };
+	struct clone_args args = { .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC,
+				   .exit_signal = SIGCHLD };
 	int pair[2];
 
 	*s = (struct stage){ .sock = -1, .pid_ns = -1, .mnt_ns = -1, .ipc_ns = -1, .devpts = -1 };

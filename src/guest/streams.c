@@ -2,13 +2,14 @@
 /*
  * streams.c - the processes of this machine and the data to and from them
  *
- * A stream is one process with up to three channels. Data to the host is read from the process only while
- * the host has given credit and the channel's buffer has room, so nothing here grows with what
- * an app prints. Data from the host is kept in `input` (at most AGENT_WINDOW, by credit) until the
- * process takes it.
+ * A stream is one process with up to three channels. Data to the host is read from the process only
+ * while the host has given credit and the channel's buffer has room, so nothing here grows with
+ * what an app prints. Data from the host is kept in `input` (at most AGENT_WINDOW, by credit) until
+ * the process takes it.
  *
- * Life: RUN makes a stream and a process; FAILED ends it at once; otherwise STARTED, data, and after the end of the
- * process: what is left in the pipes for at most LINGER_MS, ends of stdout and stderr, EXITED.
+ * Life: RUN makes a stream and a process; FAILED ends it at once; otherwise STARTED, data, and
+ * after the end of the process: what is left in the pipes for at most LINGER_MS, ends of stdout and
+ * stderr, EXITED.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -25,9 +26,9 @@
 #include "log.h"
 #include "stage_order.h"
 
-#define LINGER_MS    100
-#define OUT_HIGH     (128U << 10) /* bytes waiting for the host above which no process is read */
-#define CHANNELS     2
+#define LINGER_MS 100
+#define OUT_HIGH  (128U << 10) /* bytes waiting for the host above which no process is read */
+#define CHANNELS  2
 
 struct streams;
 
@@ -48,7 +49,8 @@ struct stream {
 	bool is_tty, has_exited, was_oom;
 	uint32_t status;
 	struct channel out[CHANNELS];
-	int in_fd; /* -1: closed. With a terminal the same open file as out[0].fd, another descriptor */
+	int in_fd; /* -1: closed. With a terminal the same open file as out[0].fd, another
+		      descriptor */
 	struct loop_watch *in_watch;
 	struct buf input;
 	bool input_ended;
@@ -139,7 +141,8 @@ static void stream_free(struct stream *st)
 	free(st);
 }
 
-/* After the process's end: once both channels have ended, or lingered long enough, say so and forget. */
+/* After the process's end: once both channels have ended, or lingered long enough, say so and
+ * forget. */
 static void stream_settle(struct stream *st)
 {
 	if (!st->has_exited || st->out[0].fd >= 0 || st->out[1].fd >= 0)
@@ -154,7 +157,8 @@ static void linger_over(void *arg)
 
 	for (int i = 0; i < CHANNELS; i++) {
 		if (st->out[i].fd >= 0 && st->out[i].is_hungry && st->out[i].credit == 0) {
-			loop_timer_arm(st->linger, LINGER_MS); /* the host is slow: its data waits for it */
+			loop_timer_arm(st->linger,
+				       LINGER_MS); /* the host is slow: its data waits for it */
 			return;
 		}
 	}
@@ -268,14 +272,16 @@ static void input_frame(struct stream *st, struct agent_bytes data)
 
 	if (st->in_fd < 0) {
 		if (data.len)
-			sent(st->all, agent_put_credit(st->all->out, st->id, data.len, AGENT_STDIN));
+			sent(st->all,
+			     agent_put_credit(st->all->out, st->id, data.len, AGENT_STDIN));
 		return;
 	}
 	if (!data.len) {
 		st->input_ended = !st->is_tty;
 		if (st->is_tty && buf_add(&st->input, &eot, 1) < 0)
 			log_error("input is full");
-	} else if (st->input.len + data.len > AGENT_WINDOW || buf_add(&st->input, data.data, data.len) < 0) {
+	} else if (st->input.len + data.len > AGENT_WINDOW ||
+		   buf_add(&st->input, data.data, data.len) < 0) {
 		log_error("the host sent more input than it had credit for");
 	}
 	input_flush(st);
@@ -319,16 +325,22 @@ fail:
 
 static int io_terminal(struct stream *st, bool wants_in, struct process_io *io)
 {
-	int unlock = 0, master = openat(st->all->stage.devpts, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK), slave;
+	int unlock = 0,
+	    master = openat(st->all->stage.devpts, "ptmx",
+			    O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK),
+	    slave;
 
 	if (master < 0)
 		return -errno;
-	slave = ioctl(master, TIOCSPTLCK, &unlock) < 0 ? -1 : ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	slave = ioctl(master, TIOCSPTLCK, &unlock) < 0
+			? -1
+			: ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0) {
 		close(master);
 		return -errno;
 	}
-	*io = (struct process_io){ slave, fcntl(slave, F_DUPFD_CLOEXEC, 3), fcntl(slave, F_DUPFD_CLOEXEC, 3), true };
+	*io = (struct process_io){ slave, fcntl(slave, F_DUPFD_CLOEXEC, 3),
+				   fcntl(slave, F_DUPFD_CLOEXEC, 3), true };
 	st->out[0].fd = master;
 	st->in_fd = wants_in ? fcntl(master, F_DUPFD_CLOEXEC, 3) : -1;
 	st->is_tty = true;
@@ -353,7 +365,9 @@ static struct stream *stream_new(struct streams *s, uint32_t id)
 	st->id = id;
 	st->in_fd = -1;
 	for (int i = 0; i < CHANNELS; i++)
-		st->out[i] = (struct channel){ .stream = st, .fd = -1, .type = i ? AGENT_STDERR : AGENT_STDOUT,
+		st->out[i] = (struct channel){ .stream = st,
+					       .fd = -1,
+					       .type = i ? AGENT_STDERR : AGENT_STDOUT,
 					       .credit = AGENT_WINDOW };
 	if (loop_timer_new(s->loop, linger_over, st, &st->linger, &e) < 0) {
 		free(st);
@@ -370,15 +384,18 @@ static int stream_watch(struct stream *st, struct err *e)
 	for (int i = 0; i < CHANNELS; i++) {
 		struct channel *c = &st->out[i];
 
-		if (c->fd >= 0 && loop_watch_fd(st->all->loop, c->fd, EPOLLIN, channel_readable, c, &c->watch, e) < 0)
+		if (c->fd >= 0 && loop_watch_fd(st->all->loop, c->fd, EPOLLIN, channel_readable, c,
+						&c->watch, e) < 0)
 			return -e->code;
 	}
-	if (st->in_fd >= 0 && loop_watch_fd(st->all->loop, st->in_fd, 0, input_writable, st, &st->in_watch, e) < 0)
+	if (st->in_fd >= 0 &&
+	    loop_watch_fd(st->all->loop, st->in_fd, 0, input_writable, st, &st->in_watch, e) < 0)
 		return -e->code;
 	return 0;
 }
 
-/* Wait for the end of the socket (running), or for the reason why not. Returns 0 or the user's exit code. */
+/* Wait for the end of the socket (running), or for the reason why not. Returns 0 or the user's exit
+ * code. */
 static int answer_wait(int sock, char *text, size_t len)
 {
 	struct stage_answer a = { 0 };
@@ -387,12 +404,13 @@ static int answer_wait(int sock, char *text, size_t len)
 	if (n == 0)
 		return 0;
 	a.text[sizeof(a.text) - 1] = '\0';
-	snprintf(text, len, "%s", n == (ssize_t)sizeof(a) ? a.text : "the process could not be started");
+	snprintf(text, len, "%s",
+		 n == (ssize_t)sizeof(a) ? a.text : "the process could not be started");
 	return n == (ssize_t)sizeof(a) && a.code ? (int)a.code : 125;
 }
 
-static int main_start(struct streams *s, struct stream *st, struct agent_bytes payload, const struct process_io *io,
-		      char *text, size_t len)
+static int main_start(struct streams *s, struct stream *st, struct agent_bytes payload,
+		      const struct process_io *io, char *text, size_t len)
 {
 	struct stage_order o = { .len = payload.len };
 	int fds[3] = { io->in, io->out, io->err };
@@ -412,14 +430,17 @@ static int main_start(struct streams *s, struct stream *st, struct agent_bytes p
 	return answer_wait(s->stage.sock, text, len);
 }
 
-static _Noreturn void exec_child(const struct stage *stage, const struct agent_run *r, const struct process_io *io, int sock)
+static _Noreturn void exec_child(const struct stage *stage, const struct agent_run *r,
+				 const struct process_io *io, int sock)
 {
 	struct stage_answer a = { 0 };
 
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* until exec, nothing of the app may look in here */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0,
+		    0); /* until exec, nothing of the app may look in here */
 	if (setns(stage->mnt_ns, CLONE_NEWNS) < 0 || setns(stage->ipc_ns, CLONE_NEWIPC) < 0) {
 		a.code = 125;
-		snprintf(a.text, sizeof(a.text), "enter the machine's namespaces: %s", strerror(errno));
+		snprintf(a.text, sizeof(a.text), "enter the machine's namespaces: %s",
+			 strerror(errno));
 	} else {
 		a.code = (uint32_t)process_become(r, io, a.text, sizeof(a.text));
 	}
@@ -428,14 +449,15 @@ static _Noreturn void exec_child(const struct stage *stage, const struct agent_r
 	_exit((int)a.code);
 }
 
-static int exec_start(struct streams *s, struct stream *st, const struct agent_run *r, const struct process_io *io,
-		      char *text, size_t len)
+static int exec_start(struct streams *s, struct stream *st, const struct agent_run *r,
+		      const struct process_io *io, char *text, size_t len)
 {
 	auto_fd own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
 	int pair[2], code = 125;
 
 	snprintf(text, len, "the machine's main process is not running");
-	if (own < 0 || s->stage.pid <= 0 || !s->stage.is_used || setns(s->stage.pid_ns, CLONE_NEWPID) < 0)
+	if (own < 0 || s->stage.pid <= 0 || !s->stage.is_used ||
+	    setns(s->stage.pid_ns, CLONE_NEWPID) < 0)
 		return 125;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0) {
 		st->pid = fork();
@@ -463,16 +485,20 @@ static void run_frame(struct streams *s, const struct agent_frame *f)
 		send_failed(s, f->stream, 125, e.msg);
 		return;
 	}
-	st = s->n < AGENT_STREAMS_MAX && !stream_find(s, f->stream) ? stream_new(s, f->stream) : NULL;
+	st = s->n < AGENT_STREAMS_MAX && !stream_find(s, f->stream) ? stream_new(s, f->stream)
+								    : NULL;
 	if (!st) {
 		send_failed(s, f->stream, 125, "too many processes, or the stream is in use");
-	} else if ((r.flags & AGENT_RUN_TTY ? io_terminal : io_pipes)(st, r.flags & AGENT_RUN_STDIN, &io) < 0) {
+	} else if ((r.flags & AGENT_RUN_TTY ? io_terminal : io_pipes)(st, r.flags & AGENT_RUN_STDIN,
+								      &io) < 0) {
 		snprintf(text, sizeof(text), "pipes or terminal: %s", strerror(errno));
 	} else if ((r.flags & AGENT_RUN_MAIN) && (!s->stage.pid || s->stage.is_used)) {
-		snprintf(text, sizeof(text), "no root is mounted, or the main process runs already");
+		snprintf(text, sizeof(text),
+			 "no root is mounted, or the main process runs already");
 	} else {
-		code = r.flags & AGENT_RUN_MAIN ? main_start(s, st, f->payload, &io, text, sizeof(text))
-						: exec_start(s, st, &r, &io, text, sizeof(text));
+		code = r.flags & AGENT_RUN_MAIN
+			       ? main_start(s, st, f->payload, &io, text, sizeof(text))
+			       : exec_start(s, st, &r, &io, text, sizeof(text));
 	}
 	io_done(&io);
 	agent_run_done(&r);
@@ -501,7 +527,9 @@ static void credit_frame(struct stream *st, struct agent_bytes p)
 
 		if (c->type != which)
 			continue;
-		c->credit = bytes > AGENT_WINDOW - MIN_OF(c->credit, AGENT_WINDOW) ? AGENT_WINDOW : c->credit + bytes;
+		c->credit = bytes > AGENT_WINDOW - MIN_OF(c->credit, AGENT_WINDOW)
+				    ? AGENT_WINDOW
+				    : c->credit + bytes;
 		channel_resume(c);
 	}
 }
@@ -511,7 +539,8 @@ static void resize_frame(struct stream *st, struct agent_bytes p)
 	struct winsize ws = { 0 };
 	struct err e;
 
-	if (st->is_tty && st->out[0].fd >= 0 && agent_get_resize(p, &ws.ws_row, &ws.ws_col, &e) == 0)
+	if (st->is_tty && st->out[0].fd >= 0 &&
+	    agent_get_resize(p, &ws.ws_row, &ws.ws_col, &e) == 0)
 		(void)ioctl(st->out[0].fd, TIOCSWINSZ, &ws); /* a hint */
 }
 
@@ -597,7 +626,9 @@ int streams_new(struct loop *l, struct streams **ret, struct err *e)
 	if (!s)
 		return err_set(e, ENOMEM, "streams");
 	s->loop = l;
-	s->stage = (struct stage){ .sock = -1, .pid_ns = -1, .mnt_ns = -1, .ipc_ns = -1, .devpts = -1 };
+	s->stage = (struct stage){
+		.sock = -1, .pid_ns = -1, .mnt_ns = -1, .ipc_ns = -1, .devpts = -1
+	};
 	*ret = s;
 	return 0;
 }

@@ -2,18 +2,20 @@
 /*
  * userdb.c - [U] who "user[:group]" is, by the image's own passwd and group files
  *
- * As container engines read it: a name is looked up first; what is no name there and is a number is taken as
- * the number. Malformed lines are passed over. Pure: the caller has read the files, with a limit.
+ * As container engines read it: a name is looked up first; what is no name there and is a number is
+ * taken as the number. Malformed lines are passed over. Pure: the caller has read the files, with a
+ * limit.
  */
 #include <limits.h>
 #include <string.h>
 
 #include "guest_internal.h"
 
-#define FIELDS_MAX 8
+#define FIELDS_MAX   8
 #define NAME_MAX_LEN 256
 
-/* Split "a:b:c" of one line; returns the number of fields. Fields point into the line, lengths apart. */
+/* Split "a:b:c" of one line; returns the number of fields. Fields point into the line, lengths
+ * apart. */
 struct fields {
 	const char *at[FIELDS_MAX];
 	size_t len[FIELDS_MAX];
@@ -64,21 +66,26 @@ static bool field_number(const struct fields *f, size_t i, uint32_t *ret)
 	return i < f->n && number_parse(f->at[i], f->len[i], ret);
 }
 
-/* A passwd line by name, or by number when `name` is NULL; fills uid, gid, home and the name found. */
-static bool passwd_find(const char *passwd, const char *name, uint32_t uid, struct user_ids *ids, char found[NAME_MAX_LEN])
+/* A passwd line by name, or by number when `name` is NULL; fills uid, gid, home and the name found.
+ */
+static bool passwd_find(const char *passwd, const char *name, uint32_t uid, struct user_ids *ids,
+			char found[NAME_MAX_LEN])
 {
 	struct fields f;
 	uint32_t u, g;
 
 	for (const char *p = passwd; *p;) {
 		p = line_next(p, &f);
-		if (!field_number(&f, 2, &u) || !field_number(&f, 3, &g) || (name ? !field_is(&f, 0, name) : u != uid))
+		if (!field_number(&f, 2, &u) || !field_number(&f, 3, &g) ||
+		    (name ? !field_is(&f, 0, name) : u != uid))
 			continue;
 		ids->uid = u;
 		ids->gid = g;
 		if (f.n > 5)
-			snprintf(ids->home, sizeof(ids->home), "%.*s", (int)MIN_OF(f.len[5], sizeof(ids->home) - 1), f.at[5]);
-		snprintf(found, NAME_MAX_LEN, "%.*s", (int)MIN_OF(f.len[0], (size_t)NAME_MAX_LEN - 1), f.at[0]);
+			snprintf(ids->home, sizeof(ids->home), "%.*s",
+				 (int)MIN_OF(f.len[5], sizeof(ids->home) - 1), f.at[5]);
+		snprintf(found, NAME_MAX_LEN, "%.*s",
+			 (int)MIN_OF(f.len[0], (size_t)NAME_MAX_LEN - 1), f.at[0]);
 		return true;
 	}
 	return false;
@@ -130,7 +137,8 @@ static void groups_collect(const char *group, const char *user, struct user_ids 
 	}
 }
 
-int user_lookup(const char *spec, const char *passwd, const char *group, struct user_ids *ret, struct err *e)
+int user_lookup(const char *spec, const char *passwd, const char *group, struct user_ids *ret,
+		struct err *e)
 {
 	struct user_ids ids = { .home = "/" };
 	const char *colon = strchr(spec, ':');
@@ -146,14 +154,19 @@ int user_lookup(const char *spec, const char *passwd, const char *group, struct 
 		snprintf(user, sizeof(user), "0");
 	if (!passwd_find(passwd, user, 0, &ids, found)) {
 		if (!number_parse(user, strlen(user), &n))
-			return err_plain(e, ENOENT, "unable to find user %s: no matching entries in passwd file", user);
+			return err_plain(
+				e, ENOENT,
+				"unable to find user %s: no matching entries in passwd file", user);
 		ids.uid = n;
 		(void)passwd_find(passwd, NULL, n, &ids, found); /* a number needs no entry */
 	}
 	if (colon && colon[1]) {
 		if (!group_find(group, colon + 1, &ids.gid)) {
 			if (!number_parse(colon + 1, strlen(colon + 1), &n))
-				return err_plain(e, ENOENT, "unable to find group %s: no matching entries in group file", colon + 1);
+				return err_plain(
+					e, ENOENT,
+					"unable to find group %s: no matching entries in group file",
+					colon + 1);
 			ids.gid = n;
 		}
 		group_put(&ids, ids.gid);

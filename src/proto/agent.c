@@ -2,9 +2,9 @@
 /*
  * agent.c - [U] frames and payloads of the agent protocol
  *
- * Hostile: every byte that is decoded. Invariants: I1 a cursor never moves past its end; after a short read
- * it stays failed and yields zeros. I2 a string handed out is NUL-terminated inside the payload. I3 counts
- * are checked against what is left before anything is allocated.
+ * Hostile: every byte that is decoded. Invariants: I1 a cursor never moves past its end; after a
+ * short read it stays failed and yields zeros. I2 a string handed out is NUL-terminated inside the
+ * payload. I3 counts are checked against what is left before anything is allocated.
  */
 #include "agent.h"
 
@@ -88,7 +88,8 @@ static int cursor_end(const struct cursor *c, const char *what, struct err *e)
 	return c->failed || c->p != c->end ? bad(e, what) : 0;
 }
 
-int agent_frame_parse(const void *in, size_t len, struct agent_frame *ret, size_t *ret_len, struct err *e)
+int agent_frame_parse(const void *in, size_t len, struct agent_frame *ret, size_t *ret_len,
+		      struct err *e)
 {
 	const uint8_t *p = in;
 	uint32_t n;
@@ -194,10 +195,10 @@ int agent_put(struct buf *out, uint16_t type, uint32_t stream, const void *paylo
 }
 
 /* The first failing step decides; the rest are not run. */
-#define STEP(call)                                                                                                     \
-	do {                                                                                                           \
-		if (rc == 0)                                                                                           \
-			rc = (call);                                                                                   \
+#define STEP(call)                                                                                 \
+	do {                                                                                       \
+		if (rc == 0)                                                                       \
+			rc = (call);                                                               \
 	} while (0)
 
 int agent_put_identity(struct buf *out, const struct agent_identity *id)
@@ -295,7 +296,8 @@ int agent_put_resize(struct buf *out, uint32_t stream, uint16_t rows, uint16_t c
 	return agent_put(out, AGENT_RESIZE, stream, raw, sizeof(raw));
 }
 
-int agent_put_text(struct buf *out, uint16_t type, uint32_t stream, uint16_t request, uint32_t code, const char *text)
+int agent_put_text(struct buf *out, uint16_t type, uint32_t stream, uint16_t request, uint32_t code,
+		   const char *text)
 {
 	size_t at;
 	int rc = frame_begin(out, type, stream, &at);
@@ -335,8 +337,9 @@ int agent_get_identity(struct agent_bytes p, struct agent_identity *ret, struct 
 	id.mtu = take_u32(&c);
 	if (cursor_end(&c, "identity", e) < 0)
 		return -e->code;
-	if (prefix > 32 || prefix6 > 128 || (id.ip6.len && id.ip6.len != 16) || (id.gateway6.len && id.gateway6.len != 16) ||
-	    id.entropy.len > 512 || strlen(id.hostname) > 253)
+	if (prefix > 32 || prefix6 > 128 || (id.ip6.len && id.ip6.len != 16) ||
+	    (id.gateway6.len && id.gateway6.len != 16) || id.entropy.len > 512 ||
+	    strlen(id.hostname) > 253)
 		return bad(e, "identity");
 	id.prefix_len = (uint8_t)prefix;
 	id.prefix6_len = (uint8_t)prefix6;
@@ -475,8 +478,8 @@ static void text_copy(const uint8_t *p, size_t n, char *text, size_t len)
 		text[at] = '\0';
 }
 
-int agent_get_error(struct agent_bytes p, uint16_t *ret_request, uint32_t *ret_code, char *text, size_t len,
-		    struct err *e)
+int agent_get_error(struct agent_bytes p, uint16_t *ret_request, uint32_t *ret_code, char *text,
+		    size_t len, struct err *e)
 {
 	const uint8_t *d = p.data;
 
@@ -488,7 +491,8 @@ int agent_get_error(struct agent_bytes p, uint16_t *ret_request, uint32_t *ret_c
 	return 0;
 }
 
-int agent_get_failed(struct agent_bytes p, uint32_t *ret_code, char *text, size_t len, struct err *e)
+int agent_get_failed(struct agent_bytes p, uint32_t *ret_code, char *text, size_t len,
+		     struct err *e)
 {
 	const uint8_t *d = p.data;
 

@@ -16,7 +16,7 @@
 
 #define VM_DISKS_MAX   8U
 #define VM_PARTS_MAX   514U
-#define VM_SHARES_MAX  4U
+#define VM_SHARES_MAX  16U
 #define VM_CPUS_MAX    32U
 #define VM_MEM_MIN     (64ULL << 20)
 #define VM_MEM_MAX     (256ULL << 30)

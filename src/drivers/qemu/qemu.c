@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * qemu.c - a machine is one QEMU process
+ *
+ * The process is started with everything it needs as descriptors; a restored machine runs as soon
+ * as QEMU has loaded the device state (-incoming fd:), without a word over QMP. QMP is there for
+ * templates.
+ *
+ * Confinement before exec (sandbox_child()): unprivileged user where we are root, no supplementary
+ * groups, no-new-privileges, a network namespace with nothing in it, no core dumps; after it QEMU's
+ * own seccomp filter. Whatever QEMU writes to stderr goes into a pipe that never blocks it.
+ */
+#include "qemu.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "child.h"
+#include "fdio.h"
+#include "kvm_probe.h"
+#include "qemu_argv.h"
+#include "qmp.h"
+
+#define QEMU_PROGRAM    "/usr/bin/qemu-system-x86_64"
+#define ZERO_FILE_LEN   (2U << 20)
+#define LAST_WORDS_MAX  4096U
+#define OPEN_FILES_MAX  4096U
+#define MIGRATE_POLL_NS 500000L
+
+/* Part of every fingerprint: counts up when the device set of qemu_argv.c changes. */
+#define MACHINE_VERSION "1"
+
+struct qemu {
+	pid_t pid;
+	int pidfd, stderr_fd, idle_net_fd;
+	struct qmp qmp;
+	bool is_reaped;
+	int status; /* as waitpid */
+};
+
+struct confinement {
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Runs in the child before exec. */
+static int sandbox_child(void *arg)
+{
+	const struct confinement *c = arg;
+	struct rlimit no_core = { 0, 0 }, files = { OPEN_FILES_MAX, OPEN_FILES_MAX };
+
+	/* Its own, empty network: the machine's packets go through a socket it was given. */
+	if (unshare(CLONE_NEWNET) < 0 && c->uid)
+		return -errno;
+	if (setrlimit(RLIMIT_CORE, &no_core) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0)
+		return -errno;
+	if (c->uid && (setgroups(0, NULL) < 0 || setresgid(c->gid, c->gid, c->gid) < 0 ||
+		       setresuid(c->uid, c->uid, c->uid) < 0))
+		return -errno;
+	/* Lost by setresuid: killed with us, always. */
+	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
+}
+
+static int zero_file(struct err *e)
+{
+	int fd = memfd_create("caisson-zeros", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, ZERO_FILE_LEN) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0) {
+		fd_drop(&fd);
+		return err_set(e, errno, "file of zeros");
+	}
+	return fd;
+}
+
+static int process_start(struct qemu *q, const struct vm_spec *s, struct qemu_argv *a,
+			 int concat_fd, struct err *e)
+{
+	struct confinement c = { .uid = s->uid, .gid = s->gid };
+	struct child_spec spec = {
+		.path = QEMU_PROGRAM,
+		.argv = a->v,
+		.env = (const char *const[]){ "PATH=/usr/bin:/bin", "LC_ALL=C", NULL },
+		.fds = a->fds,
+		.n_fds = a->n_fds,
+		.flags = CHILD_DIE_WITH_PARENT | CHILD_NO_NEW_PRIVS,
+		.setup = sandbox_child,
+		.setup_arg = &c,
+	};
+
+	if (fd_write_full(concat_fd, a->concat.data, a->concat.len) < 0)
+		return err_set(e, errno, "describe the image's disk");
+	return child_spawn(&spec, &q->pid, &q->pidfd, e);
+}
+
+static int stderr_pipe(int ret[2], struct err *e)
+{
+	if (pipe2(ret, O_CLOEXEC) < 0 || fd_set_nonblock(ret[0], true) < 0 ||
+	    fd_set_nonblock(ret[1], true) < 0)
+		return err_set(e, errno, "pipe");
+	return 0;
+}
+
+static void qemu_free(void *priv);
+
+static int qemu_launch(const struct vm_spec *s, const struct vm_driver_info *i, void **ret,
+		       struct err *e)
+{
+	int qmp[2] = { -1, -1 }, errs[2] = { -1, -1 }, idle[2] = { -1, -1 }, rc = -1;
+	auto_fd zero = zero_file(e);
+	auto_fd concat = memfd_create("caisson-disk", MFD_CLOEXEC);
+	auto_fd state = -1;
+	struct qemu *q = calloc(1, sizeof(*q));
+	struct vm_spec spec = *s;
+	struct qemu_argv argv = { 0 };
+
+	if (!q || zero < 0 || concat < 0)
+		goto out;
+	*q = (struct qemu){ .pidfd = -1, .stderr_fd = -1, .idle_net_fd = -1, .qmp = { .fd = -1 } };
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, qmp) < 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, idle) < 0 ||
+	    stderr_pipe(errs, e) < 0)
+		goto out;
+	if (s->boot ==
+	    VM_BOOT_RESTORE) { /* an open file of its own: clones read the state at the same time */
+		char path[64];
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", s->state_fd);
+		state = open(path, O_RDONLY | O_CLOEXEC);
+		if (state < 0)
+			goto out;
+		spec.state_fd = state;
+	}
+	if (qemu_argv_build(&spec, i,
+			    &(struct qemu_extra){ errs[1], qmp[1], idle[1], zero, concat }, &argv,
+			    e) < 0 ||
+	    process_start(q, s, &argv, concat, e) < 0)
+		goto out;
+	qmp_init(&q->qmp, TAKE_FD(qmp[0]));
+	q->stderr_fd = TAKE_FD(errs[0]);
+	q->idle_net_fd = TAKE_FD(idle[0]);
+	*ret = TAKE_PTR(q);
+	rc = 0;
+out:
+	if (rc < 0 && !e->code)
+		(void)err_set(e, errno, "start QEMU");
+	qemu_argv_done(&argv);
+	for (int k = 0; k < 2; k++) {
+		fd_drop(&qmp[k]);
+		fd_drop(&errs[k]);
+		fd_drop(&idle[k]);
+	}
+	free(q);
+	return rc < 0 ? -e->code : 0;
+}
+
+static int qemu_pause(void *priv, uint32_t timeout_ms, struct err *e)
+{
+	struct qemu *q = priv;
+
+	return qmp_call(&q->qmp, "stop", NULL, -1, timeout_ms, NULL, e);
+}
+
+/* Poll until the stream is written. */
+static int migration_wait(struct qemu *q, uint32_t timeout_ms, struct err *e)
+{
+	for (uint32_t tries = 0; tries < timeout_ms * 2; tries++) {
+		json_t *j = NULL;
+		const char *status;
+		bool done, failed;
+
+		if (qmp_call(&q->qmp, "query-migrate", NULL, -1, timeout_ms, &j, e) < 0)
+			return -e->code;
+		status = json_string_value(json_object_get(j, "status"));
+		done = status && !strcmp(status, "completed");
+		failed = status && (!strcmp(status, "failed") || !strcmp(status, "cancelled"));
+		json_decref(j);
+		if (failed)
+			return err_plain(e, EIO, "QEMU could not save its device state");
+		if (done)
+			return 0;
+		nanosleep(&(struct timespec){ .tv_nsec = MIGRATE_POLL_NS }, NULL);
+	}
+	return err_plain(e, ETIMEDOUT, "QEMU does not finish saving its device state");
+}
+
+static int qemu_save_state(void *priv, int state_fd, uint32_t timeout_ms, struct err *e)
+{
+	struct qemu *q = priv;
+	json_t *caps = json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability",
+				 "x-ignore-shared", "state", 1);
+
+	if (qmp_call(&q->qmp, "migrate-set-capabilities", caps, -1, timeout_ms, NULL, e) < 0 ||
+	    qmp_call(&q->qmp, "getfd", json_pack("{s:s}", "fdname", "state"), state_fd, timeout_ms,
+		     NULL, e) < 0 ||
+	    qmp_call(&q->qmp, "migrate", json_pack("{s:s}", "uri", "fd:state"), -1, timeout_ms,
+		     NULL, e) < 0)
+		return -e->code;
+	return migration_wait(q, timeout_ms, e);
+}
+
+static int qemu_pidfd(void *priv)
+{
+	return ((struct qemu *)priv)->pidfd;
+}
+
+static pid_t qemu_pid(void *priv)
+{
+	return ((struct qemu *)priv)->pid;
+}
+
+static void reap(struct qemu *q)
+{
+	if (q->is_reaped || q->pid <= 0)
+		return;
+	while (waitpid(q->pid, &q->status, 0) < 0 && errno == EINTR)
+		;
+	q->is_reaped = true;
+}
+
+/* The last line that QEMU wrote, control bytes escaped. */
+static void last_words(struct qemu *q, char *buf, size_t len)
+{
+	char text[LAST_WORDS_MAX + 1];
+	ssize_t n, total = 0;
+	char *line, *end;
+	size_t at = 0;
+
+	while ((n = read(q->stderr_fd, text + total, LAST_WORDS_MAX - (size_t)total)) > 0)
+		total += n;
+	text[total] = '\0';
+	end = text + total;
+	while (end > text && end[-1] == '\n')
+		*--end = '\0';
+	line = memrchr(text, '\n', (size_t)(end - text));
+	line = line ? line + 1 : text;
+	for (; *line && at + 5 < len; line++) {
+		unsigned char c = (unsigned char)*line;
+
+		if (c < 0x20 || c == 0x7f)
+			at += (size_t)snprintf(buf + at, len - at, "\\x%02x", c);
+		else
+			buf[at++] = (char)c;
+	}
+	buf[at] = '\0';
+}
+
+static void qemu_end_reason(void *priv, char *buf, size_t len)
+{
+	struct qemu *q = priv;
+	char words[300] = "";
+
+	reap(q);
+	last_words(q, words, sizeof(words));
+	if (WIFSIGNALED(q->status))
+		snprintf(buf, len, "the virtual machine monitor was killed by signal %d%s%s",
+			 WTERMSIG(q->status), *words ? ": " : "", words);
+	else if (WEXITSTATUS(q->status) || *words)
+		snprintf(buf, len, "the virtual machine monitor ended with exit code %d%s%s",
+			 WEXITSTATUS(q->status), *words ? ": " : "", words);
+	else
+		snprintf(buf, len, "the machine powered off");
+}
+
+static void qemu_free(void *priv)
+{
+	struct qemu *q = priv;
+
+	if (!q)
+		return;
+	if (q->pid > 0 && !q->is_reaped) {
+		kill(q->pid, SIGKILL);
+		reap(q);
+	}
+	qmp_done(&q->qmp);
+	fd_drop(&q->pidfd);
+	fd_drop(&q->stderr_fd);
+	fd_drop(&q->idle_net_fd);
+	free(q);
+}
+
+static int version_read(char *ret, size_t len, struct err *e)
+{
+	auto_buf out = BUF_LIMIT(65536);
+	int status = 0;
+
+	if (child_run((const char *[]){ QEMU_PROGRAM, "--version", NULL }, &out, &status, e) < 0)
+		return -e->code;
+	if (status || !out.data)
+		return err_plain(e, EIO, QEMU_PROGRAM " --version failed");
+	out.data[strcspn(out.data, "\n")] = '\0';
+	snprintf(ret, len, "%.*s", (int)len - 1, out.data);
+	return 0;
+}
+
+static int qemu_probe(struct vm_driver_info *ret, struct err *e)
+{
+	struct vm_driver_info i = { 0 };
+	struct stat st;
+	bool has_kvm;
+
+	if (stat(QEMU_PROGRAM, &st) < 0)
+		return err_plain(e, ENOENT,
+				 "QEMU is not installed: install the package qemu-system-x86");
+	if (version_read(i.version, sizeof(i.version), e) < 0)
+		return -e->code;
+	has_kvm = kvm_probe(i.accel_reason, sizeof(i.accel_reason));
+	snprintf(i.accel, sizeof(i.accel), "%s", has_kvm ? "kvm" : "tcg");
+	i.tsc_khz = tsc_khz_measure();
+	snprintf(i.fingerprint, sizeof(i.fingerprint), "%s-%s-%llx-%llx-%llx", MACHINE_VERSION,
+		 i.accel, (unsigned long long)st.st_size, (unsigned long long)st.st_mtim.tv_sec,
+		 (unsigned long long)st.st_ino);
+	*ret = i;
+	return 0;
+}
+
+const struct vm_driver_ops qemu_driver = {
+	.name = "qemu",
+	.caps = VM_CAP_TEMPLATE | VM_CAP_SHARES,
+	.program = QEMU_PROGRAM,
+	.probe = qemu_probe,
+	.launch = qemu_launch,
+	.pause = qemu_pause,
+	.save_state = qemu_save_state,
+	.pidfd = qemu_pidfd,
+	.pid = qemu_pid,
+	.end_reason = qemu_end_reason,
+	.free = qemu_free,
+};

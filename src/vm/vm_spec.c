@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#include "vm_spec.h"
+
+#include <string.h>
+
+#include "bytes.h"
+
+#define MEM_UNIT (2ULL << 20)
+
+static int disk_check(const struct vm_disk *d, uint32_t slot, struct err *e)
+{
+	uint64_t end = 0;
+
+	if (d->kind == VM_DISK_EMPTY)
+		return 0;
+	if (d->size == 0 || d->size % 512)
+		return err_plain(e, EINVAL, "disk %u: size %llu", slot,
+				 (unsigned long long)d->size);
+	if (d->kind == VM_DISK_RAW)
+		return d->fd < 0 ? err_plain(e, EINVAL, "disk %u has no descriptor", slot) : 0;
+	if (d->kind != VM_DISK_CONCAT || !d->is_readonly || !d->n_parts ||
+	    d->n_parts > VM_PARTS_MAX)
+		return err_plain(e, EINVAL, "disk %u: bad kind or number of parts", slot);
+	for (uint32_t i = 0; i < d->n_parts; i++) {
+		const struct vm_disk_part *p = &d->parts[i];
+
+		if (p->fd < 0 || p->disk_off < end || p->disk_off % 4096 || p->file_off % 4096 ||
+		    p->len % 4096 || !p->len || !range_fits(p->disk_off, p->len, d->size))
+			return err_plain(e, EINVAL, "disk %u: part %u does not fit", slot, i);
+		end = p->disk_off + p->len;
+	}
+	return 0;
+}
+
+static int boot_check(const struct vm_spec *s, struct err *e)
+{
+	if (s->boot == VM_BOOT_RESTORE) {
+		if (s->state_fd < 0)
+			return err_plain(e, EINVAL, "a template without device state");
+		if (s->mem == VM_MEM_ANON)
+			return err_plain(e, EINVAL, "a template without memory");
+	} else if (s->boot != VM_BOOT_COLD || s->kernel_fd < 0 || !s->cmdline) {
+		return err_plain(e, EINVAL, "a cold boot needs a kernel and a command line");
+	} else if (strlen(s->cmdline) > VM_CMDLINE_MAX) {
+		return err_plain(e, EINVAL, "the kernel's command line is too long");
+	}
+	if (s->mem != VM_MEM_ANON && s->mem_fd < 0)
+		return err_plain(e, EINVAL, "no descriptor of the memory");
+	if (s->mem == VM_MEM_PRIVATE && s->boot != VM_BOOT_RESTORE)
+		return err_plain(e, EINVAL, "private memory needs a template");
+	return 0;
+}
+
+static int shares_check(const struct vm_spec *s, struct err *e)
+{
+	if (s->n_shares > VM_SHARES_MAX)
+		return err_plain(e, EINVAL, "more than %u shared directories", VM_SHARES_MAX);
+	if (s->n_shares && (s->boot != VM_BOOT_COLD || s->mem != VM_MEM_SHARED))
+		return err_plain(e, EINVAL,
+				 "shared directories need a cold boot with shared memory");
+	for (uint32_t i = 0; i < s->n_shares; i++)
+		if (!*s->shares[i].tag || s->shares[i].sock_fd < 0 ||
+		    strspn(s->shares[i].tag, "abcdefghijklmnopqrstuvwxyz0123456789") !=
+			    strlen(s->shares[i].tag))
+			return err_plain(e, EINVAL, "shared directory %u has no tag or no socket",
+					 i);
+	return 0;
+}
+
+int vm_spec_check(const struct vm_spec *s, struct err *e)
+{
+	if (!*s->id || strspn(s->id, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(s->id))
+		return err_plain(e, EINVAL, "bad machine id");
+	if (!s->cpus || s->cpus > VM_CPUS_MAX)
+		return err_plain(e, EINVAL, "%u processors (1 to %u)", s->cpus, VM_CPUS_MAX);
+	if (s->mem_bytes < VM_MEM_MIN || s->mem_bytes > VM_MEM_MAX || s->mem_bytes % MEM_UNIT)
+		return err_plain(e, EINVAL, "memory of %llu bytes (from 64 MiB, in steps of 2 MiB)",
+				 (unsigned long long)s->mem_bytes);
+	if (s->agent_fd < 0)
+		return err_plain(e, EINVAL, "no agent socket");
+	if (s->n_disks > VM_DISKS_MAX)
+		return err_plain(e, EINVAL, "more than %u disks", VM_DISKS_MAX);
+	for (uint32_t i = 0; i < s->n_disks; i++)
+		if (disk_check(&s->disks[i], i, e) < 0)
+			return -e->code;
+	if (boot_check(s, e) < 0)
+		return -e->code;
+	return shares_check(s, e);
+}
