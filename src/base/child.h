@@ -15,7 +15,7 @@
 
 #include "err.h"
 
-#define CHILD_FDS_MAX 64
+#define CHILD_FDS_MAX 640 /* the merge worker has one per layer */
 
 enum child_flags {
 	CHILD_DIE_WITH_PARENT = 1 << 0, /* PR_SET_PDEATHSIG SIGKILL: of the calling thread */
