@@ -46,7 +46,7 @@ static void worker_gone(struct fetch_run *f)
 	int status = 255;
 
 	kill(f->pid, SIGKILL); /* it may have closed the socket and live on */
-	(void)child_wait(f->pid, &status, &ignored); /* the status is for the message only */
+	(void)!child_wait(f->pid, &status, &ignored); /* the status is for the message only */
 	f->pid = 0;
 	(void)err_plain(&e, EIO, "the download process ended unexpectedly (status %d)", status);
 	run_lost(f, &e);

@@ -84,7 +84,7 @@ static void worker_ended(void *arg, uint32_t events)
 	j->end_watch = NULL;
 	if (j->out_fd >= 0)
 		(void)reply_read(j); /* what it wrote last */
-	(void)child_wait(j->pid, &status, &ignored); /* it has ended; else status says so */
+	(void)!child_wait(j->pid, &status, &ignored); /* it has ended; else status says so */
 	j->pid = 0;
 	j->fn(j->arg, j->reply.data ? j->reply.data : "", j->reply.len, status);
 }

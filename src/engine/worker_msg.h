@@ -8,6 +8,8 @@
 #ifndef WORKER_MSG_H
 #define WORKER_MSG_H
 
+#include <stdbool.h>
+
 #include "store_parts.h"
 
 #define FETCH_PACKET_MAX (128U << 10)

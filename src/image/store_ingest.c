@@ -184,7 +184,7 @@ static int blob_place(struct store_ingest *in, const char *digest, enum blob_dut
 	struct stat st;
 
 	if (fstatat(in->partial_fd, hex, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
-		(void)fchmodat(in->partial_fd, hex, 0600, 0);
+		(void)!fchmodat(in->partial_fd, hex, 0600, 0);
 		if (renameat(in->partial_fd, hex, in->blobs_fd, hex) == 0)
 			return 0;
 		if (errno != ENOENT)

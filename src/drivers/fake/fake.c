@@ -236,7 +236,7 @@ static int fake_launch(const struct vm_spec *s, const struct vm_driver_info *i, 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(s->agent_fd, 3);
 		syscall(SYS_close_range, 4U, ~0U, 0U);
-		(void)fd_set_nonblock(
+		(void)!fd_set_nonblock(
 			3, false); /* a socket of ours that is bad ends the guest anyway */
 		guest_main(3);
 	}

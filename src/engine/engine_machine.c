@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine_machine.c - records of machines: create, find, remove, and the truth about their state
+ *
+ * While a keeper lives it holds the lock RUN/machines/ID/lock and alone changes the state. Whoever
+ * reads "running" and gets the lock knows that the keeper died (kill -9, power cut) and puts the
+ * record right.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+
+#include "driver.h"
+#include "fdio.h"
+#include "image_defaults.h"
+#include "machine_internal.h"
+#include "machine_name.h"
+#include "vm_record.h"
+
+#define NAME_TRIES   20U
+#define LOCK_STEP_NS 10000000L
+#define CODE_KILLED  137
+#define REMOVE_MS    15000U
+
+void machine_done(struct machine *m)
+{
+	machine_config_done(&m->config);
+	machine_state_done(&m->state);
+}
+
+int machine_db(struct engine *g, struct sqlite3 **ret, struct err *e)
+{
+	struct store *s;
+
+	if (engine_store_need(g, &s, e) < 0)
+		return -e->code;
+	*ret = store_db(s);
+	if (*ret)
+		return 0;
+	*e = *store_db_error(s);
+	return -e->code;
+}
+
+int machine_data_dir(struct engine *g, const char *id, int *ret_fd, struct err *e)
+{
+	char name[96];
+
+	snprintf(name, sizeof(name), "machines/%s", id);
+	*ret_fd = openat(store_root_fd(engine_store(g)), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret_fd < 0 ? err_set(e, errno, "open %s", name) : 0;
+}
+
+int machine_lock(struct engine *g, const char *id, uint32_t wait_ms, int *ret_fd, struct err *e)
+{
+	int run_fd = store_run_fd(engine_store(g));
+	char name[96];
+	auto_fd fd = -1;
+
+	snprintf(name, sizeof(name), "machines/%s", id);
+	if (dir_make_at(run_fd, name, 0700, e) < 0)
+		return -e->code;
+	snprintf(name, sizeof(name), "machines/%s/lock", id);
+	fd = openat(run_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_set(e, errno, "create %s", name);
+	for (uint32_t waited = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited += 10) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return err_set(e, errno, "lock %s", name);
+		if (waited >= wait_ms)
+			return err_plain(e, EBUSY, "the machine is running");
+		nanosleep(&(struct timespec){ .tv_nsec = LOCK_STEP_NS }, NULL);
+	}
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int machine_erase(struct engine *g, const char *id, struct err *e)
+{
+	struct store *s = engine_store(g);
+	struct sqlite3 *db;
+	char name[96];
+
+	snprintf(name, sizeof(name), "machines/%s", id);
+	if (machine_db(g, &db, e) < 0 || vm_record_remove(db, id, e) < 0 ||
+	    tree_remove_at(store_root_fd(s), name, e) < 0)
+		return -e->code;
+	return tree_remove_at(store_run_fd(s), name, e);
+}
+
+/* With the lock: nobody else changes the record. */
+static int state_correct(struct engine *g, struct sqlite3 *db, struct machine *m, struct err *e)
+{
+	struct machine_state *s = &m->state;
+	struct timespec now;
+
+	if (m->config.is_auto_removed) {
+		if (machine_erase(g, m->config.id, e) < 0)
+			return -e->code;
+		return err_plain(e, ENOENT, "No such container: %s", m->config.id);
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	s->status = MACHINE_EXITED;
+	s->exit_code = CODE_KILLED;
+	s->keeper_pid = s->vmm_pid = 0;
+	s->finished_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	snprintf(s->error, sizeof(s->error), "the machine was cut off: its keeper or the host went down");
+	return vm_record_set_state(db, m->config.id, s, e);
+}
+
+int machine_read(struct engine *g, const char *id, struct machine *ret, struct err *e)
+{
+	struct err busy = { 0 };
+	struct sqlite3 *db;
+	auto_fd lock = -1;
+	int rc;
+
+	if (machine_db(g, &db, e) < 0 ||
+	    vm_record_get(db, id, &ret->config, &ret->state, e) < 0)
+		return -e->code;
+	if (ret->state.status != MACHINE_RUNNING || machine_lock(g, id, 0, &lock, &busy) < 0)
+		return 0;
+	machine_done(ret); /* it may have changed before we had the lock */
+	rc = vm_record_get(db, id, &ret->config, &ret->state, e);
+	if (rc == 0 && ret->state.status == MACHINE_RUNNING) {
+		rc = state_correct(g, db, ret, e);
+		if (rc < 0)
+			machine_done(ret);
+	}
+	return rc;
+}
+
+int engine_machine_find(struct engine *g, const char *name, char ret_id[65], struct err *e)
+{
+	struct sqlite3 *db;
+
+	if (machine_db(g, &db, e) < 0)
+		return -e->code;
+	return vm_record_find(db, name, ret_id, e);
+}
+
+/* ---- create ---- */
+
+static int ports_publish(struct machine_config *c, struct err *e)
+{
+	struct machine_port *p;
+
+	if (!c->publish_all || !c->has_network)
+		return 0;
+	for (uint32_t i = 0; i < c->exposed.n; i++) {
+		char *end;
+		unsigned long port = strtoul(c->exposed.v[i], &end, 10);
+		bool is_udp = strcmp(end, "/udp") == 0, is_there = false;
+
+		if (port == 0 || port > UINT16_MAX || (*end && *end != '/'))
+			continue;
+		for (uint32_t k = 0; k < c->n_ports; k++)
+			is_there |= c->ports[k].guest_port == port && c->ports[k].is_udp == is_udp;
+		if (is_there)
+			continue;
+		p = realloc(c->ports, (c->n_ports + 1) * sizeof(*p));
+		if (!p)
+			return err_set(e, ENOMEM, "ports");
+		c->ports = p;
+		p[c->n_ports++] = (struct machine_port){ .guest_port = (uint16_t)port,
+							 .is_udp = is_udp };
+	}
+	return 0;
+}
+
+static int record_add(struct sqlite3 *db, struct machine_config *c, struct err *e)
+{
+	const struct machine_state s = { .status = MACHINE_CREATED };
+	bool has_name = *c->name;
+
+	for (unsigned i = 0; i < NAME_TRIES; i++) {
+		if (!has_name && machine_name_random(i, c->name, sizeof(c->name), e) < 0)
+			return -e->code;
+		if (machine_config_check(c, e) < 0)
+			return -e->code;
+		if (vm_record_add(db, c, &s, e) == 0 || e->code != EEXIST || has_name)
+			return -e->code;
+		*e = (struct err){ 0 };
+	}
+	return err_plain(e, EEXIST, "no name is free");
+}
+
+static int image_apply(struct engine *g, struct machine_config *c, struct err *e)
+{
+	struct store *s = engine_store(g);
+	auto_free char *doc = NULL;
+	size_t len = 0;
+
+	if (!*c->image_id) {
+		struct store_image img;
+
+		if (store_image_find(s, c->image_ref ? c->image_ref : "", &img, e) < 0)
+			return -e->code;
+		snprintf(c->image_id, sizeof(c->image_id), "%s", img.id);
+	}
+	if (store_image_config(s, c->image_id, &doc, &len, e) < 0)
+		return -e->code;
+	return image_defaults_apply(c, doc, len, e);
+}
+
+int engine_machine_create(struct engine *g, struct machine_config *c, struct err *e)
+{
+	struct timespec now;
+	struct sqlite3 *db;
+
+	if (machine_db(g, &db, e) < 0 || image_apply(g, c, e) < 0 || ports_publish(c, e) < 0 ||
+	    machine_id_random(c->id, e) < 0)
+		return -e->code;
+	clock_gettime(CLOCK_REALTIME, &now);
+	c->created_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	if (!*c->driver)
+		snprintf(c->driver, sizeof(c->driver), "auto");
+	if (!vm_driver_find(c->driver, e))
+		return -e->code;
+	return record_add(db, c, e);
+}
+
+int engine_machine_remove(struct engine *g, const char *id, bool force, struct err *e)
+{
+	struct machine m = { 0 };
+	auto_fd lock = -1;
+	bool is_running;
+
+	if (machine_read(g, id, &m, e) < 0)
+		return e->code == ENOENT && force ? 0 : -e->code;
+	is_running = m.state.status == MACHINE_RUNNING;
+	machine_done(&m);
+	if (is_running && !force)
+		return err_plain(e, EBUSY,
+				 "You cannot remove a running container %s. Stop the container before "
+				 "attempting removal or force remove",
+				 id);
+	if (is_running && engine_machine_kill(g, id, 9, e) < 0 && e->code != ESRCH)
+		return -e->code;
+	if (machine_lock(g, id, REMOVE_MS, &lock, e) < 0)
+		return -e->code;
+	return machine_erase(g, id, e);
+}
+
+void time_format(int64_t ns, char ret[40])
+{
+	time_t s = (time_t)(ns / 1000000000);
+	struct tm tm;
+	char date[32];
+
+	if (ns == 0) {
+		snprintf(ret, 40, "0001-01-01T00:00:00Z");
+		return;
+	}
+	gmtime_r(&s, &tm);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(ret, 40, "%s.%09" PRId64 "Z", date, ns % 1000000000);
+}

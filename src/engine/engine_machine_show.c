@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/* engine_machine_show.c - machines as JSON: list, and inspect in Docker's shape */
+#include <string.h>
+
+#include "driver.h"
+#include "machine_internal.h"
+#include "vm_record.h"
+
+static json_t *strings(const struct strv *s)
+{
+	json_t *a = json_array();
+
+	for (uint32_t i = 0; i < s->n; i++)
+		(void)json_array_append_new(a, json_string(s->v[i]));
+	return a;
+}
+
+static json_t *strings_or_null(const struct strv *s)
+{
+	return s->n ? strings(s) : json_null();
+}
+
+static json_t *text(const char *t)
+{
+	return json_string(t ? t : "");
+}
+
+static json_t *time_text(int64_t ns)
+{
+	char t[40];
+
+	time_format(ns, t);
+	return json_string(t);
+}
+
+static json_t *labels(const struct strv *s)
+{
+	json_t *o = json_object();
+
+	for (uint32_t i = 0; i < s->n; i++) {
+		const char *eq = strchr(s->v[i], '=');
+		auto_free char *key = eq ? strndup(s->v[i], (size_t)(eq - s->v[i])) : strdup(s->v[i]);
+
+		if (key)
+			(void)json_object_set_new(o, key, json_string(eq ? eq + 1 : ""));
+	}
+	return o;
+}
+
+static const char *port_key(const struct machine_port *p, char buf[16])
+{
+	snprintf(buf, 16, "%u/%s", p->guest_port, p->is_udp ? "udp" : "tcp");
+	return buf;
+}
+
+static json_t *bindings(const struct machine_port *ports, uint32_t n)
+{
+	json_t *o = json_object();
+
+	for (uint32_t i = 0; i < n; i++) {
+		char key[16], host[8];
+		json_t *list = json_object_get(o, port_key(&ports[i], key));
+
+		if (!list) {
+			list = json_array();
+			(void)json_object_set_new(o, key, list);
+		}
+		snprintf(host, sizeof(host), "%u", ports[i].host_port);
+		(void)json_array_append_new(
+			list, json_pack("{s:s,s:s}", "HostIp",
+					*ports[i].host_ip ? ports[i].host_ip : "0.0.0.0", "HostPort",
+					ports[i].host_port ? host : ""));
+	}
+	return o;
+}
+
+static json_t *state_show(const struct machine_state *s)
+{
+	bool runs = s->status == MACHINE_RUNNING;
+	json_t *o = json_pack("{s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:i}", "Status",
+			      machine_status_name(s->status), "Running", runs, "Paused", 0, "Restarting",
+			      0, "OOMKilled", s->was_oom, "Dead", s->status == MACHINE_DEAD, "Pid",
+			      runs ? s->vmm_pid : 0, "ExitCode", s->exit_code);
+
+	(void)json_object_set_new(o, "Error", text(s->error));
+	(void)json_object_set_new(o, "StartedAt", time_text(s->started_ns));
+	(void)json_object_set_new(o, "FinishedAt", time_text(s->finished_ns));
+	return o;
+}
+
+static json_t *config_show(const struct machine_config *c)
+{
+	json_t *o = json_object(), *exposed = json_object();
+	char host[13];
+
+	for (uint32_t i = 0; i < c->exposed.n; i++)
+		(void)json_object_set_new(exposed, c->exposed.v[i], json_object());
+	snprintf(host, sizeof(host), "%.12s", c->id);
+	(void)json_object_set_new(o, "Hostname",
+				  text(c->hostname && *c->hostname ? c->hostname : host));
+	(void)json_object_set_new(o, "User", text(c->user));
+	(void)json_object_set_new(o, "Tty", json_boolean(c->has_tty));
+	(void)json_object_set_new(o, "OpenStdin", json_boolean(c->has_stdin));
+	(void)json_object_set_new(o, "Env", strings(&c->env));
+	(void)json_object_set_new(o, "Cmd", strings_or_null(&c->cmd));
+	(void)json_object_set_new(o, "Image", text(c->image_ref));
+	(void)json_object_set_new(o, "WorkingDir", text(c->cwd));
+	(void)json_object_set_new(o, "Entrypoint", strings_or_null(&c->entrypoint));
+	(void)json_object_set_new(o, "Labels", labels(&c->labels));
+	(void)json_object_set_new(o, "ExposedPorts", exposed);
+	if (c->stop_signal && *c->stop_signal)
+		(void)json_object_set_new(o, "StopSignal", text(c->stop_signal));
+	if (c->stop_timeout_s >= 0)
+		(void)json_object_set_new(o, "StopTimeout", json_integer(c->stop_timeout_s));
+	return o;
+}
+
+static json_t *mounts_show(const struct machine_config *c)
+{
+	json_t *a = json_array();
+
+	for (uint32_t i = 0; i < c->n_mounts; i++) {
+		const struct machine_mount *m = &c->mounts[i];
+
+		(void)json_array_append_new(
+			a, json_pack("{s:s,s:o,s:o,s:s,s:b}", "Type",
+				     m->kind == MACHINE_MOUNT_BIND ? "bind" : "tmpfs", "Source",
+				     text(m->source), "Destination", text(m->target), "Mode",
+				     m->is_readonly ? "ro" : "", "RW", !m->is_readonly));
+	}
+	return a;
+}
+
+static json_t *host_config_show(const struct machine_config *c)
+{
+	return json_pack("{s:s,s:o,s:b,s:b,s:I,s:I,s:o,s:o,s:b}", "NetworkMode",
+			 c->has_network ? "default" : "none", "PortBindings",
+			 bindings(c->ports, c->n_ports), "AutoRemove", c->is_auto_removed,
+			 "ReadonlyRootfs", c->is_readonly, "Memory", (json_int_t)c->mem_bytes,
+			 "NanoCpus", (json_int_t)c->cpus * 1000000000, "Dns", strings(&c->dns),
+			 "ExtraHosts", strings(&c->extra_hosts), "PublishAllPorts", c->publish_all);
+}
+
+static json_t *network_show(const struct machine_state *s)
+{
+	bool runs = s->status == MACHINE_RUNNING;
+
+	return json_pack("{s:o,s:s,s:s}", "Ports",
+			 runs ? bindings(s->ports, s->n_ports) : json_object(), "IPAddress",
+			 runs ? s->ip : "", "MacAddress", runs ? s->mac : "");
+}
+
+static json_t *caisson_show(const struct machine *m)
+{
+	const struct machine_state *s = &m->state;
+
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:s}", "Driver", s->driver,
+			 "Accelerator", s->accel, "AcceleratorReason", s->accel_reason, "Boot", s->boot,
+			 "Kernel", s->kernel, "KeeperPid", s->keeper_pid, "VmmPid", s->vmm_pid,
+			 "DiskBytes", (json_int_t)m->config.disk_bytes, "MemoryBytes",
+			 (json_int_t)m->config.mem_bytes, "WantedDriver", m->config.driver);
+}
+
+static json_t *command_list(const struct machine_config *c)
+{
+	const struct strv *parts[] = { &c->entrypoint, &c->cmd };
+	json_t *a = json_array();
+
+	for (size_t k = 0; k < 2; k++)
+		for (uint32_t i = 0; i < parts[k]->n; i++)
+			(void)json_array_append_new(a, json_string(parts[k]->v[i]));
+	return a;
+}
+
+int engine_machine_inspect(struct engine *g, const char *id, json_t **ret, struct err *e)
+{
+	struct machine m = { 0 };
+	json_t *o = json_object(), *all;
+	char name[MACHINE_NAME_MAX + 2], log[4300];
+
+	if (machine_read(g, id, &m, e) < 0) {
+		json_decref(o);
+		return -e->code;
+	}
+	all = command_list(&m.config);
+	snprintf(name, sizeof(name), "/%s", m.config.name);
+	snprintf(log, sizeof(log), "%s/machines/%s/log.json", store_root_path(engine_store(g)), id);
+	(void)json_object_set_new(o, "Id", json_string(m.config.id));
+	(void)json_object_set_new(o, "Created", time_text(m.config.created_ns));
+	(void)json_object_set(o, "Path", json_array_get(all, 0));
+	(void)json_array_remove(all, 0);
+	(void)json_object_set_new(o, "Args", all);
+	(void)json_object_set_new(o, "State", state_show(&m.state));
+	(void)json_object_set_new(o, "Image", json_string(m.config.image_id));
+	(void)json_object_set_new(o, "LogPath", json_string(log));
+	(void)json_object_set_new(o, "Name", json_string(name));
+	(void)json_object_set_new(o, "Platform", json_string("linux"));
+	(void)json_object_set_new(o, "HostConfig", host_config_show(&m.config));
+	(void)json_object_set_new(o, "Mounts", mounts_show(&m.config));
+	(void)json_object_set_new(o, "Config", config_show(&m.config));
+	(void)json_object_set_new(o, "NetworkSettings", network_show(&m.state));
+	(void)json_object_set_new(o, "Caisson", caisson_show(&m));
+	machine_done(&m);
+	*ret = o;
+	return 0;
+}
+
+/* ---- list ---- */
+
+static json_t *ports_list(const struct machine *m)
+{
+	const struct machine_state *s = &m->state;
+	json_t *a = json_array();
+
+	for (uint32_t i = 0; s->status == MACHINE_RUNNING && i < s->n_ports; i++)
+		(void)json_array_append_new(
+			a, json_pack("{s:s,s:i,s:i,s:s}", "host_ip",
+				     *s->ports[i].host_ip ? s->ports[i].host_ip : "0.0.0.0",
+				     "host_port", s->ports[i].host_port, "guest_port",
+				     s->ports[i].guest_port, "proto",
+				     s->ports[i].is_udp ? "udp" : "tcp"));
+	return a;
+}
+
+static int list_one(struct engine *g, const char *id, bool all, json_t *list, struct err *e)
+{
+	struct machine m = { 0 };
+	json_t *o;
+
+	if (machine_read(g, id, &m, e) < 0)
+		return e->code == ENOENT ? 0 : -e->code; /* removed meanwhile */
+	if (all || m.state.status == MACHINE_RUNNING) {
+		o = json_pack("{s:s,s:s,s:o,s:s,s:I,s:s,s:i,s:I,s:I,s:b}", "id", m.config.id, "name",
+			      m.config.name, "image", text(m.config.image_ref), "image_id",
+			      m.config.image_id, "created_ns", (json_int_t)m.config.created_ns, "status",
+			      machine_status_name(m.state.status), "exit_code", m.state.exit_code,
+			      "started_ns", (json_int_t)m.state.started_ns, "finished_ns",
+			      (json_int_t)m.state.finished_ns, "oom", m.state.was_oom);
+		(void)json_object_set_new(o, "command", command_list(&m.config));
+		(void)json_object_set_new(o, "ports", ports_list(&m));
+		(void)json_object_set_new(o, "exposed", strings(&m.config.exposed));
+		(void)json_object_set_new(o, "labels", labels(&m.config.labels));
+		(void)json_array_append_new(list, o);
+	}
+	machine_done(&m);
+	return 0;
+}
+
+int engine_machine_list(struct engine *g, bool all, json_t **ret, struct err *e)
+{
+	struct strv ids = { 0 };
+	struct sqlite3 *db;
+	json_t *list = json_array();
+	int rc = machine_db(g, &db, e);
+
+	if (rc == 0)
+		rc = vm_record_list(db, &ids, e);
+	for (uint32_t i = 0; rc == 0 && i < ids.n; i++)
+		rc = list_one(g, ids.v[i], all, list, e);
+	strv_done(&ids);
+	if (rc < 0)
+		json_decref(list);
+	else
+		*ret = list;
+	return rc;
+}

@@ -1,0 +1,725 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine_conn.c - a client's end of a keeper's session
+ *
+ * Two directions, pumped by poll: what the user types (detach keys taken out) and what comes back.
+ * stdin is read only while the keeper takes what was sent, so that neither side ever holds more than
+ * a few frames.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+#include "child.h"
+#include "ctl.h"
+#include "fdio.h"
+#include "log.h"
+#include "machine_internal.h"
+
+#define READ_CHUNK   (32U << 10)
+#define IN_MAX	     (AGENT_HEAD_LEN + AGENT_PAYLOAD_MAX + READ_CHUNK)
+#define KEYS_MAX     16U
+#define DEFAULT_KEYS "ctrl-p,ctrl-q"
+
+struct machine_conn {
+	struct engine *g;
+	char id[65];
+	int fd;
+	bool is_exec, wants_stdin, has_tty, has_started;
+	uint8_t keys[KEYS_MAX];
+	size_t n_keys, n_matched;
+	struct buf in, out;
+};
+
+void machine_conn_free(struct machine_conn *c)
+{
+	if (!c)
+		return;
+	fd_drop(&c->fd);
+	buf_done(&c->in);
+	buf_done(&c->out);
+	free(c);
+}
+
+/* "ctrl-p,ctrl-q", "a", "ctrl-\\": as Docker has them. "" is none. */
+static int keys_parse(struct machine_conn *c, const char *keys, struct err *e)
+{
+	const char *p = keys ? keys : DEFAULT_KEYS;
+
+	while (*p) {
+		size_t n = strcspn(p, ",");
+		uint8_t key;
+
+		if (n == 6 && strncasecmp(p, "ctrl-", 5) == 0) {
+			char ch = p[5];
+
+			if (ch >= 'a' && ch <= 'z')
+				key = (uint8_t)(ch - 'a' + 1);
+			else if (ch >= '@' && ch <= '_')
+				key = (uint8_t)(ch - '@');
+			else
+				n = 0;
+		} else if (n == 1) {
+			key = (uint8_t)*p;
+		} else {
+			n = 0;
+		}
+		if (n == 0 || c->n_keys == KEYS_MAX)
+			return err_plain(e, EINVAL, "invalid detach keys (%s)", keys ? keys : "");
+		c->keys[c->n_keys++] = key;
+		p += n;
+		p += *p == ',';
+	}
+	return 0;
+}
+
+static int conn_new(struct engine *g, const char *id, const char *keys, struct machine_conn **ret,
+		    struct err *e)
+{
+	struct machine_conn *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return err_set(e, ENOMEM, "connection");
+	c->g = g;
+	c->fd = -1;
+	c->in.max = IN_MAX;
+	snprintf(c->id, sizeof(c->id), "%s", id);
+	if (keys_parse(c, keys, e) < 0) {
+		machine_conn_free(c);
+		return -e->code;
+	}
+	*ret = c;
+	return 0;
+}
+
+static int out_send(struct machine_conn *c, struct err *e)
+{
+	size_t done = 0;
+
+	while (done < c->out.len) {
+		ssize_t n = send(c->fd, c->out.data + done, c->out.len - done, MSG_NOSIGNAL);
+
+		if (n < 0 && errno != EINTR)
+			return err_set(e, errno, "the machine's keeper");
+		done += n > 0 ? (size_t)n : 0;
+	}
+	buf_clear(&c->out);
+	return 0;
+}
+
+int machine_connect(struct engine *g, const char *id, int *ret_fd, struct err *e)
+{
+	struct store *s;
+	char name[96];
+
+	if (engine_store_need(g, &s, e) < 0)
+		return -e->code;
+	snprintf(name, sizeof(name), "machines/%s/ctl.sock", id);
+	if (unix_connect_at(store_run_fd(s), name, ret_fd, e) < 0)
+		return err_plain(e, ESRCH, "Container %s is not running", id);
+	return 0;
+}
+
+/* 1 with a frame (ret_len to consume), 0 at the end of the stream. */
+static int frame_wait(struct machine_conn *c, struct agent_frame *f, size_t *ret_len, struct err *e)
+{
+	for (;;) {
+		int rc = agent_frame_parse(c->in.data, c->in.len, f, ret_len, e);
+		ssize_t n;
+
+		if (rc)
+			return rc;
+		if (buf_reserve(&c->in, READ_CHUNK) < 0)
+			return err_set(e, ENOMEM, "connection");
+		n = read(c->fd, c->in.data + c->in.len, READ_CHUNK);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == ECONNRESET)
+			n = 0;
+		if (n < 0)
+			return err_set(e, errno, "the machine's keeper");
+		if (n == 0)
+			return 0;
+		c->in.len += (size_t)n;
+	}
+}
+
+static int failure_get(const struct agent_frame *f, struct err *e)
+{
+	char text[300];
+	uint32_t code = 0;
+	uint16_t about;
+
+	if (f->type == AGENT_ERROR) {
+		if (agent_get_error(f->payload, &about, &code, text, sizeof(text), e) < 0)
+			return -e->code;
+		return err_plain(e, code && code < 4096 ? (int)code : EIO, "%s", text);
+	}
+	if (agent_get_failed(f->payload, &code, text, sizeof(text), e) < 0)
+		return -e->code;
+	return err_plain(e,
+			 code == 126   ? ENGINE_EXIT_NOEXEC
+			 : code == 127 ? ENGINE_EXIT_NOTFOUND
+				       : ENGINE_EXIT_FAILED,
+			 "%s", text);
+}
+
+/* Up to AGENT_STARTED. */
+static int started_wait(struct machine_conn *c, struct err *e)
+{
+	struct agent_frame f;
+	size_t len;
+	int rc = frame_wait(c, &f, &len, e);
+
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		return err_plain(e, ENGINE_EXIT_FAILED, "the machine's keeper ended unexpectedly");
+	if (f.type == AGENT_ERROR || f.type == AGENT_FAILED)
+		return failure_get(&f, e);
+	if (f.type != AGENT_STARTED)
+		return 0; /* output of a machine that runs: read again by the pump */
+	c->has_started = true;
+	buf_consume(&c->in, len);
+	return 0;
+}
+
+/* ---- start ---- */
+
+static int keeper_spawn(struct engine *g, const char *id, const struct start_options *o, int sock,
+			struct err *e)
+{
+	struct store *s = engine_store(g);
+	char path[4096], flags[8], rows[8], cols[8];
+	const char *const argv[] = { "caisson-keeper", store_root_path(s), store_run_path(s), id,
+				     flags,	      rows,		  cols,		    NULL };
+	/* Its words reach nobody once we are gone, but phases and warnings of a start do. */
+	const char *trace = getenv("CAISSON_TRACE");
+	const int fds[] = { -1, -1, trace && *trace ? STDERR_FILENO : -1, sock };
+	struct child_spec spec = {
+		.path = path, .argv = argv, .fds = fds, .n_fds = 4, .flags = CHILD_NEW_SESSION
+	};
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/caisson-keeper", engine_libexec(g));
+	snprintf(flags, sizeof(flags), "%d",
+		 (o->attach_stdin ? CTL_ATTACH_STDIN : 0) |
+			 (o->attach_output ? CTL_ATTACH_OUTPUT : 0));
+	snprintf(rows, sizeof(rows), "%u", o->rows);
+	snprintf(cols, sizeof(cols), "%u", o->cols);
+	return child_spawn(&spec, &pid, NULL, e); /* it outlives us; if not, init reaps it */
+}
+
+int engine_machine_start(struct engine *g, const char *id, const struct start_options *o,
+			 struct machine_conn **ret_conn, struct err *e)
+{
+	struct machine m = { 0 };
+	struct machine_conn *c = NULL;
+	int pair[2];
+	int rc;
+
+	if (machine_read(g, id, &m, e) < 0)
+		return -e->code;
+	if (m.state.status == MACHINE_RUNNING) {
+		machine_done(&m);
+		return ret_conn ? engine_machine_attach(g, id, o, ret_conn, e) : 0;
+	}
+	rc = conn_new(g, id, o->keys, &c, e);
+	if (rc == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		rc = err_set(e, errno, "socket");
+	if (rc < 0) {
+		machine_conn_free(c);
+		machine_done(&m);
+		return rc;
+	}
+	c->fd = pair[0];
+	c->has_tty = m.config.has_tty;
+	c->wants_stdin = o->attach_stdin && m.config.has_stdin;
+	machine_done(&m);
+	log_trace("start keeper");
+	rc = keeper_spawn(g, id, o, pair[1], e);
+	close(pair[1]);
+	if (rc == 0)
+		rc = started_wait(c, e);
+	log_trace("machine has started");
+	if (rc == 0 && ret_conn)
+		*ret_conn = TAKE_PTR(c);
+	machine_conn_free(c);
+	return rc;
+}
+
+int engine_machine_attach(struct engine *g, const char *id, const struct start_options *o,
+			  struct machine_conn **ret, struct err *e)
+{
+	const struct ctl_attach a = { .flags = (o->attach_stdin ? (uint32_t)CTL_ATTACH_STDIN : 0U) |
+					       (o->attach_output ? (uint32_t)CTL_ATTACH_OUTPUT : 0U),
+				      .rows = o->rows,
+				      .cols = o->cols };
+	struct machine m = { 0 };
+	struct machine_conn *c = NULL;
+	int rc;
+
+	if (machine_read(g, id, &m, e) < 0)
+		return -e->code;
+	rc = conn_new(g, id, o->keys, &c, e);
+	if (rc == 0) {
+		c->has_tty = m.config.has_tty;
+		c->wants_stdin = o->attach_stdin && m.config.has_stdin;
+		rc = machine_connect(g, id, &c->fd, e);
+	}
+	machine_done(&m);
+	if (rc == 0 && ctl_put_attach(&c->out, &a) < 0)
+		rc = err_set(e, ENOMEM, "attach");
+	if (rc == 0)
+		rc = out_send(c, e);
+	if (rc == 0)
+		rc = started_wait(c, e);
+	if (rc < 0) {
+		machine_conn_free(c);
+		return rc;
+	}
+	*ret = c;
+	return 0;
+}
+
+/* ---- exec ---- */
+
+static int env_merge(struct strv *env, const struct machine_config *c, const struct exec_options *o)
+{
+	char host[64];
+	int rc = 0;
+
+	snprintf(host, sizeof(host), "HOSTNAME=%.12s", c->id);
+	if (c->hostname && *c->hostname)
+		snprintf(host, sizeof(host), "HOSTNAME=%.50s", c->hostname);
+	rc = strv_add(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	if (rc == 0)
+		rc = strv_add(env, host);
+	if (rc == 0 && o->has_tty)
+		rc = strv_add(env, "TERM=xterm");
+	for (uint32_t i = 0; rc == 0 && i < c->env.n; i++)
+		rc = strv_add(env, c->env.v[i]);
+	for (uint32_t i = 0; rc == 0 && i < o->env.n; i++)
+		rc = strv_add(env, o->env.v[i]);
+	return rc;
+}
+
+/* Of several of one name the last counts. */
+static void env_unique(struct strv *env)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < env->n; i++) {
+		size_t len = strcspn(env->v[i], "=");
+		bool is_last = true;
+
+		for (uint32_t k = i + 1; k < env->n && is_last; k++)
+			is_last = strcspn(env->v[k], "=") != len ||
+				  strncmp(env->v[i], env->v[k], len) != 0;
+		if (is_last)
+			env->v[n++] = env->v[i];
+		else
+			free(env->v[i]);
+	}
+	env->n = n;
+	if (env->v)
+		env->v[n] = NULL;
+}
+
+static int exec_put(struct machine_conn *c, const struct machine_config *cfg,
+		    const struct exec_options *o, struct err *e)
+{
+	struct strv env = { 0 };
+	int rc = env_merge(&env, cfg, o);
+	struct agent_run r;
+
+	env_unique(&env);
+	r = (struct agent_run){
+		.flags = (o->has_tty ? AGENT_RUN_TTY : 0U) | (o->attach_stdin ? AGENT_RUN_STDIN : 0U) |
+			 (o->is_privileged ? AGENT_RUN_PRIVILEGED : 0U),
+		.argv = { (const char **)o->argv.v, o->argv.n },
+		.env = { (const char **)env.v, env.n },
+		.cwd = o->cwd && *o->cwd ? o->cwd : cfg->cwd ? cfg->cwd : "",
+		.user = o->user && *o->user ? o->user : cfg->user ? cfg->user : "",
+		.rows = o->rows,
+		.cols = o->cols,
+	};
+	if (rc == 0)
+		rc = agent_put_run(&c->out, 0, &r);
+	strv_done(&env);
+	return rc < 0 ? err_set(e, -rc, "exec: arguments and environment") : 0;
+}
+
+int engine_machine_exec(struct engine *g, const char *id, const struct exec_options *o,
+			struct machine_conn **ret_conn, struct err *e)
+{
+	struct machine m = { 0 };
+	struct machine_conn *c = NULL;
+	int rc;
+
+	if (machine_read(g, id, &m, e) < 0)
+		return -e->code;
+	rc = conn_new(g, id, o->keys, &c, e);
+	if (rc == 0) {
+		c->is_exec = true;
+		c->has_tty = o->has_tty;
+		c->wants_stdin = o->attach_stdin;
+		rc = machine_connect(g, id, &c->fd, e);
+	}
+	if (rc == 0)
+		rc = exec_put(c, &m.config, o, e);
+	machine_done(&m);
+	if (rc == 0)
+		rc = out_send(c, e);
+	if (rc == 0)
+		rc = started_wait(c, e);
+	if (rc < 0 || o->is_detached) {
+		machine_conn_free(c);
+		*ret_conn = NULL;
+		return rc;
+	}
+	*ret_conn = c;
+	return 0;
+}
+
+/* ---- the pump ---- */
+
+struct pump {
+	struct machine_conn *c;
+	const struct machine_conn_ops *ops;
+	int in_fd, signal_fd;
+	bool in_is_open, has_detached, has_ended;
+	int code;
+};
+
+static int frame_handle(struct pump *p, const struct agent_frame *f, struct err *e)
+{
+	uint32_t status;
+	bool was_oom;
+
+	switch (f->type) {
+	case AGENT_STDOUT:
+	case AGENT_STDERR:
+		if (f->payload.len == 0 || !p->ops)
+			return 0;
+		return p->ops->output(p->ops->arg, f->type == AGENT_STDERR ? 2 : 1, f->payload.data,
+				      f->payload.len) < 0
+			       ? err_set(e, EPIPE, "output")
+			       : 0;
+	case AGENT_EXITED:
+		if (agent_get_exited(f->payload, &status, &was_oom, e) < 0)
+			return -e->code;
+		p->has_ended = true;
+		p->code = (int)status;
+		return 0;
+	case AGENT_ERROR:
+	case AGENT_FAILED:
+		return failure_get(f, e);
+	default:
+		return 0;
+	}
+}
+
+/* 0 at the end of the connection, 1 to go on. */
+static int conn_readable(struct pump *p, struct err *e)
+{
+	struct machine_conn *c = p->c;
+	ssize_t n;
+
+	if (buf_reserve(&c->in, READ_CHUNK) < 0)
+		return err_set(e, ENOMEM, "connection");
+	n = read(c->fd, c->in.data + c->in.len, READ_CHUNK);
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN ? 1 : 0;
+	c->in.len += (size_t)n;
+	return n > 0;
+}
+
+static int frames_handle(struct pump *p, struct err *e)
+{
+	struct machine_conn *c = p->c;
+	struct agent_frame f;
+	size_t len, used = 0;
+	int rc;
+
+	while (!p->has_ended &&
+	       (rc = agent_frame_parse(c->in.data + used, c->in.len - used, &f, &len, e)) != 0) {
+		if (rc < 0 || frame_handle(p, &f, e) < 0)
+			return -e->code;
+		used += len;
+	}
+	buf_consume(&c->in, used);
+	return 0;
+}
+
+/* Take the detach keys out of `data`; bytes of an unfinished sequence wait. */
+static int typed_add(struct pump *p, const uint8_t *data, size_t n)
+{
+	struct machine_conn *c = p->c;
+	uint8_t out[READ_CHUNK + KEYS_MAX];
+	size_t len = 0;
+
+	for (size_t i = 0; i < n && !p->has_detached; i++) {
+		if (c->has_tty && c->n_keys && data[i] == c->keys[c->n_matched]) {
+			c->n_matched++;
+			p->has_detached = c->n_matched == c->n_keys;
+			continue;
+		}
+		memcpy(out + len, c->keys, c->n_matched);
+		len += c->n_matched;
+		c->n_matched = 0;
+		if (c->has_tty && c->n_keys && data[i] == c->keys[0])
+			c->n_matched = 1;
+		else
+			out[len++] = data[i];
+		if (len + KEYS_MAX >= AGENT_DATA_MAX) {
+			if (agent_put(&c->out, AGENT_STDIN, 0, out, len) < 0)
+				return -ENOMEM;
+			len = 0;
+		}
+	}
+	return len ? agent_put(&c->out, AGENT_STDIN, 0, out, len) : 0;
+}
+
+static int stdin_readable(struct pump *p, struct err *e)
+{
+	uint8_t data[READ_CHUNK / 2];
+	ssize_t n = read(p->in_fd, data, sizeof(data));
+	int rc;
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	if (n <= 0) {
+		p->in_is_open = false;
+		rc = agent_put(&p->c->out, AGENT_STDIN, 0, NULL, 0);
+	} else {
+		rc = typed_add(p, data, (size_t)n);
+	}
+	return rc < 0 ? err_set(e, -rc, "input") : 0;
+}
+
+static int winsize_put(struct pump *p)
+{
+	struct winsize ws;
+
+	if (!p->c->has_tty || ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) < 0)
+		return 0;
+	return agent_put_resize(&p->c->out, 0, ws.ws_row, ws.ws_col);
+}
+
+static int signal_readable(struct pump *p, struct err *e)
+{
+	struct signalfd_siginfo si;
+	int rc;
+
+	if (read(p->signal_fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return 0;
+	if (si.ssi_signo == SIGWINCH)
+		rc = winsize_put(p);
+	else if (si.ssi_signo == SIGCHLD || si.ssi_signo == SIGPIPE)
+		rc = 0;
+	else
+		rc = agent_put_u32(&p->c->out, AGENT_SIGNAL, 0, si.ssi_signo);
+	return rc < 0 ? err_set(e, -rc, "signal") : 0;
+}
+
+static int signals_open(bool proxy, sigset_t *old)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGWINCH);
+	if (proxy) {
+		static const int passed[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM };
+
+		for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
+			sigaddset(&set, passed[i]);
+	}
+	sigprocmask(SIG_BLOCK, &set, old);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Write what fits without blocking. */
+static int out_some(struct machine_conn *c, struct err *e)
+{
+	ssize_t n;
+
+	if (c->out.len == 0)
+		return 0;
+	n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n > 0)
+		buf_consume(&c->out, (size_t)n);
+	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != EPIPE && errno != ECONNRESET)
+		return err_set(e, errno, "the machine's keeper");
+	if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+		buf_clear(&c->out); /* its last words may still be there to be read */
+	return 0;
+}
+
+/* 1 to go on, 0 when it is over. */
+static int pump_turn(struct pump *p, struct err *e)
+{
+	struct machine_conn *c = p->c;
+	struct pollfd fds[3] = {
+		{ .fd = c->fd, .events = (short)(POLLIN | (c->out.len ? POLLOUT : 0)) },
+		{ .fd = p->in_is_open && c->out.len == 0 ? p->in_fd : -1, .events = POLLIN },
+		{ .fd = p->signal_fd, .events = POLLIN },
+	};
+	int rc = 1;
+
+	if (poll(fds, 3, -1) < 0)
+		return errno == EINTR ? 1 : err_set(e, errno, "poll");
+	if (fds[2].revents && signal_readable(p, e) < 0)
+		return -e->code;
+	if (fds[1].revents && stdin_readable(p, e) < 0)
+		return -e->code;
+	if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
+		rc = conn_readable(p, e);
+		if (rc >= 0 && frames_handle(p, e) < 0)
+			return -e->code;
+	}
+	if (rc > 0 && out_some(c, e) < 0)
+		return -e->code;
+	return p->has_ended || (p->has_detached && c->out.len == 0) ? 0 : rc;
+}
+
+int machine_conn_run(struct machine_conn *c, int in_fd, bool proxy_signals,
+		     const struct machine_conn_ops *ops, enum conn_end *ret_end, int *ret_code,
+		     struct err *e)
+{
+	struct pump p = { .c = c,
+			  .ops = ops,
+			  .in_fd = in_fd,
+			  .in_is_open = in_fd >= 0 && c->wants_stdin };
+	sigset_t old;
+	int rc;
+
+	p.signal_fd = signals_open(proxy_signals && !c->has_tty, &old);
+	rc = winsize_put(&p) < 0 ? err_set(e, ENOMEM, "terminal") : frames_handle(&p, e);
+	while (rc == 0 && !p.has_ended && !p.has_detached) {
+		rc = pump_turn(&p, e);
+		if (rc == 0)
+			break;
+		rc = rc > 0 ? 0 : rc;
+	}
+	fd_drop(&p.signal_fd);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	*ret_end = p.has_ended ? CONN_EXITED : p.has_detached ? CONN_DETACHED : CONN_LOST;
+	*ret_code = p.code;
+	return rc;
+}
+
+/* ---- one question, one answer ---- */
+
+static int ask(struct engine *g, const char *id, struct buf *request, struct agent_frame *f,
+	       struct machine_conn **ret, struct err *e)
+{
+	struct machine_conn *c = NULL;
+	size_t len;
+	int rc = conn_new(g, id, "", &c, e);
+
+	if (rc < 0)
+		return rc;
+	*ret = c;
+	if (machine_connect(g, id, &c->fd, e) < 0)
+		return -e->code;
+	if (buf_add(&c->out, request->data, request->len) < 0)
+		return err_set(e, ENOMEM, "request");
+	if (out_send(c, e) < 0)
+		return -e->code;
+	rc = frame_wait(c, f, &len, e);
+	if (rc == 0)
+		return err_plain(e, ECONNRESET, "the machine's keeper ended");
+	if (rc < 0)
+		return rc;
+	return f->type == AGENT_ERROR || f->type == AGENT_FAILED ? failure_get(f, e) : 0;
+}
+
+int engine_machine_kill(struct engine *g, const char *id, int signo, struct err *e)
+{
+	struct machine_conn *c = NULL;
+	struct agent_frame f;
+	auto_buf request = { 0 };
+	int rc;
+
+	if (agent_put_u32(&request, AGENT_SIGNAL, 0, (uint32_t)signo) < 0)
+		return err_set(e, ENOMEM, "request");
+	rc = ask(g, id, &request, &f, &c, e);
+	machine_conn_free(c);
+	return rc;
+}
+
+/* A machine that has just ended says so in its record. */
+static int exit_code_read(struct engine *g, const char *id, int *ret_code, struct err *e)
+{
+	struct machine m = { 0 };
+
+	if (machine_read(g, id, &m, e) < 0)
+		return -e->code;
+	*ret_code = m.state.exit_code;
+	machine_done(&m);
+	return 0;
+}
+
+static int ask_exit(struct engine *g, const char *id, struct buf *request, int *ret_code,
+		    struct err *e)
+{
+	struct machine_conn *c = NULL;
+	struct agent_frame f;
+	uint32_t status = 0;
+	bool was_oom;
+	int rc = ask(g, id, request, &f, &c, e);
+
+	if (rc == 0 && f.type == AGENT_EXITED)
+		rc = agent_get_exited(f.payload, &status, &was_oom, e);
+	else if (rc == 0)
+		rc = err_plain(e, EPROTO, "the machine's keeper gave no exit code");
+	machine_conn_free(c);
+	if (rc == -ESRCH || rc == -ECONNRESET)
+		return exit_code_read(g, id, ret_code, e);
+	*ret_code = (int)status;
+	return rc;
+}
+
+int engine_machine_stop(struct engine *g, const char *id, int timeout_s, struct err *e)
+{
+	auto_buf request = { 0 };
+	struct machine m = { 0 };
+	bool runs;
+	int code;
+
+	if (machine_read(g, id, &m, e) < 0)
+		return -e->code;
+	runs = m.state.status == MACHINE_RUNNING;
+	machine_done(&m);
+	if (!runs)
+		return 0;
+	if (agent_put_u32(&request, CTL_STOP, 0,
+			  timeout_s < 0 ? CTL_STOP_DEFAULT : (uint32_t)timeout_s) < 0)
+		return err_set(e, ENOMEM, "request");
+	if (ask_exit(g, id, &request, &code, e) < 0)
+		return e->code == ENOENT ? 0 : -e->code; /* --rm: gone */
+	return 0;
+}
+
+int engine_machine_wait(struct engine *g, const char *id, int *ret_code, struct err *e)
+{
+	auto_buf request = { 0 };
+	struct machine m = { 0 };
+	bool runs;
+
+	if (machine_read(g, id, &m, e) < 0)
+		return -e->code;
+	runs = m.state.status == MACHINE_RUNNING;
+	*ret_code = m.state.exit_code;
+	machine_done(&m);
+	if (!runs)
+		return 0;
+	if (agent_put(&request, CTL_WAIT, 0, NULL, 0) < 0)
+		return err_set(e, ENOMEM, "request");
+	return ask_exit(g, id, &request, ret_code, e);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shape.h - what all machines have in common, template and clone alike
+ *
+ * A clone must have the devices of the template that it is restored from: both get them here.
+ */
+#ifndef SHAPE_H
+#define SHAPE_H
+
+#include "template.h"
+
+#define SHAPE_MEM_DEFAULT (512ULL << 20)
+#define SHAPE_CPUS_DEFAULT 1U
+#define SHAPE_CMDLINE                                                                              \
+	"quiet loglevel=1 panic=-1 reboot=k mitigations=off random.trust_cpu=on "                  \
+	"rcupdate.rcu_expedited=1 cryptomgr.notests net.ifnames=0"
+
+/* A spec with slots empty, no memory and nothing to boot yet; all descriptors -1. name: of a
+ * machine or template, hex digits: the VMM's user is derived from it. */
+void shape_spec(const struct template_want *w, const char *name, struct vm_spec *ret);
+
+/* What the driver says of this host, from a cache in RUN as long as it holds. */
+must_check int shape_driver_info(struct engine *g, const struct vm_driver_ops *d,
+				 struct vm_driver_info *ret, struct err *e);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* template_internal.h - shared by template*.c and by caisson-template */
+#ifndef TEMPLATE_INTERNAL_H
+#define TEMPLATE_INTERNAL_H
+
+#include "template.h"
+
+#define TEMPLATE_TIMEOUT_MS 60000U
+
+/* Two that could not stand in for each other have different keys. */
+must_check int template_key(struct engine *g, const struct template_want *w,
+			    enum template_depth depth, char ret_key[65], struct err *e);
+
+/* ---- template_disk.c: ROOT/templates/KEY ---- */
+
+must_check int template_disk_save(struct store *s, const struct template *t,
+				  const struct template_want *w, struct err *e);
+/* Into a new memfd. -ENOENT: not there, or not whole. */
+must_check int template_disk_load(struct store *s, const char *key, struct template *ret,
+				  struct err *e);
+bool template_disk_has(struct store *s, const char *key);
+/* A lock on KEY, waited for: who holds it makes, loads or removes the template. */
+must_check int template_lock(struct store *s, const char *key, int *ret_fd, struct err *e);
+must_check int template_mem_make(uint64_t size, int *ret_fd, struct err *e);
+must_check int template_mem_seal(int fd, struct err *e);
+
+/* ---- template_hold.c: processes that hold templates in memory ---- */
+
+/* -ENOENT: nobody holds it. */
+must_check int template_hold_get(struct store *s, const char *key, struct template *ret,
+				 int32_t *ret_pid, struct err *e);
+must_check int template_hold_start(struct engine *g, const struct template *t, struct err *e);
+/* main of the holder: answer on listen_fd until idle. Never returns an error: it ends. */
+void template_hold_serve(int listen_fd, const struct template *t);
+
+/* ---- template_build.c ---- */
+
+must_check int template_build(struct engine *g, const struct template_want *w,
+			      enum template_depth depth, const char *key, struct template *ret,
+			      struct err *e);
+
+#endif

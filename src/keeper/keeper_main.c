@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keeper_main.c - caisson-keeper: starts and looks after one machine
+ *
+ *   caisson-keeper ROOT RUN ID FLAGS ROWS COLS
+ *       descriptor 3: the first session's socket; FLAGS as ctl_attach
+ *
+ * Until the machine runs, every failure is told on that socket. SIGTERM stops the machine in order.
+ */
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "fdio.h"
+#include "keeper.h"
+#include "log.h"
+
+#define START_FD	3
+#define START_TIMEOUT_S 60
+#define START_LIMIT_S	86400
+
+static void vm_ended(void *arg, uint32_t events)
+{
+	struct keeper *k = arg;
+	char why[300];
+
+	(void)events;
+	k->driver->end_reason(k->vm, why, sizeof(why));
+	keeper_machine_lost(k, why);
+}
+
+static void passt_ended(void *arg, uint32_t events)
+{
+	struct keeper *k = arg;
+	char why[300];
+
+	(void)events;
+	loop_watch_drop(k->passt_watch);
+	k->passt_watch = NULL;
+	passt_end_reason(&k->passt, why, sizeof(why));
+	if (k->phase == KEEPER_BOOTING)
+		keeper_machine_lost(k, why);
+	else
+		log_warn("%s", why);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	if (signo == SIGTERM || signo == SIGINT)
+		keeper_stop(arg, CTL_STOP_DEFAULT);
+}
+
+static uint32_t start_timeout_ms(void)
+{
+	const char *env = getenv("CAISSON_START_TIMEOUT");
+	long s = env ? strtol(env, NULL, 10) : START_TIMEOUT_S;
+
+	return (uint32_t)(s < 1 || s > START_LIMIT_S ? START_TIMEOUT_S : s) * 1000;
+}
+
+static int watches_set(struct keeper *k, struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (link_open(k, e) < 0 ||
+	    loop_watch_fd(k->loop, k->driver->pidfd(k->vm), EPOLLIN, vm_ended, k, &k->vm_watch, e) <
+		    0 ||
+	    loop_signals(k->loop, &set, on_signal, k, e) < 0)
+		return -e->code;
+	if (k->passt.pid > 0 &&
+	    loop_watch_fd(k->loop, k->passt.pidfd, EPOLLIN, passt_ended, k, &k->passt_watch, e) < 0)
+		return -e->code;
+	loop_timer_arm(k->start_timer, start_timeout_ms());
+	return 0;
+}
+
+static int machine_start(struct keeper *k, const char *id, struct err *e)
+{
+	if (record_open(k, id, e) < 0)
+		return -e->code;
+	log_trace("keeper: record");
+	if (keeper_launch(k, e) < 0)
+		return -e->code;
+	k->state.error[0] = '\0';
+	k->state.was_oom = false;
+	if (keeper_end_init(k, e) < 0 || watches_set(k, e) < 0)
+		return -e->code;
+	return k->is_cold ? 0 : keeper_order(k, e);
+}
+
+/* An error of the host, before the guest had a chance. */
+static void failure_tell(struct keeper *k, struct session *s, const struct err *e)
+{
+	if (k->db && *k->config.id && k->phase == KEEPER_BOOTING && k->lock_fd >= 0 &&
+	    e->code != EBUSY) {
+		snprintf(k->state.error, sizeof(k->state.error), "%s", e->msg);
+		k->state.exit_code = 128;
+		record_state_write(k);
+	}
+	if (s)
+		sessions_error(k, 125, e->msg);
+}
+
+static void keeper_done(struct keeper *k)
+{
+	sessions_free(k);
+	loop_watch_drop(k->vm_watch);
+	loop_watch_drop(k->passt_watch);
+	link_close(k);
+	if (k->driver)
+		k->driver->free(k->vm);
+	passt_stop(&k->passt);
+	for (uint32_t i = 0; i < k->n_shares; i++)
+		virtiofsd_stop(&k->shares[i]);
+	log_file_done(&k->log);
+	loop_timer_drop(k->start_timer);
+	loop_timer_drop(k->stop_timer);
+	loop_timer_drop(k->end_timer);
+	buf_done(&k->agent_in);
+	buf_done(&k->agent_out);
+	machine_config_done(&k->config);
+	machine_state_done(&k->state);
+	loop_free(k->loop);
+	engine_close(k->g);
+	fd_drop(&k->data_fd);
+	fd_drop(&k->run_fd);
+	fd_drop(&k->lock_fd); /* last: now another one may start the machine */
+}
+
+static int run(struct keeper *k, char **a, struct err *e)
+{
+	const struct engine_options o = { .root = a[0], .run = a[1] };
+	const struct ctl_attach attach = { .flags = (uint32_t)strtoul(a[3], NULL, 10),
+					   .rows = (uint16_t)strtoul(a[4], NULL, 10),
+					   .cols = (uint16_t)strtoul(a[5], NULL, 10) };
+	struct session *first = NULL;
+	int rc;
+
+	if (loop_new(&k->loop, e) < 0 || session_new(k, START_FD, &first, e) < 0)
+		return -e->code;
+	rc = engine_open(&o, &k->g, e);
+	if (rc == 0)
+		rc = machine_start(k, a[2], e);
+	if (rc == 0 && session_attach(first, &attach) < 0)
+		rc = err_set(e, ENOMEM, "attach");
+	if (rc < 0) {
+		failure_tell(k, first, e);
+		return rc;
+	}
+	link_flush(k);
+	log_trace("keeper: orders sent");
+	return loop_run(k->loop, e);
+}
+
+int main(int argc, char **argv)
+{
+	struct keeper *k = calloc(1, sizeof(*k));
+	struct err e = { 0 };
+	int rc;
+
+	log_init("caisson-keeper", LOG_LEVEL_WARN, STDERR_FILENO);
+	if (argc != 7 || !k) {
+		fprintf(stderr, "caisson-keeper is started by caisson itself\n");
+		return 2;
+	}
+	k->lock_fd = k->run_fd = k->data_fd = k->agent_fd = k->listen_fd = k->log.fd = -1;
+	k->passt = (struct passt)PASST_NONE;
+	k->next_stream = AGENT_STREAM_MAIN + 1;
+	for (uint32_t i = 0; i < VM_SHARES_MAX; i++)
+		k->shares[i] = (struct virtiofsd)VIRTIOFSD_NONE;
+	log_trace("keeper: main");
+	(void)signal(SIGPIPE, SIG_IGN);
+	rc = run(k, argv + 1, &e);
+	keeper_done(k);
+	free(k);
+	return rc < 0;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* keeper_record.c - the machine's record, directories and lock */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+
+#include "fdio.h"
+#include "keeper.h"
+#include "log.h"
+#include "vm_record.h"
+
+#define LOCK_TRIES   750 /* for an earlier keeper that is just ending */
+#define LOCK_WAIT_NS 20000000L
+
+static int dir_open(int at_fd, const char *id, int *ret, struct err *e)
+{
+	char name[16 + MACHINE_ID_LEN];
+
+	snprintf(name, sizeof(name), "machines/%s", id);
+	if (dir_make_at(at_fd, name, 0700, e) < 0)
+		return -e->code;
+	*ret = openat(at_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret < 0 ? err_set(e, errno, "open %s", name) : 0;
+}
+
+static int lock_take(struct keeper *k, struct err *e)
+{
+	k->lock_fd = openat(k->run_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (k->lock_fd < 0)
+		return err_set(e, errno, "create the machine's lock");
+	for (int i = 0; flock(k->lock_fd, LOCK_EX | LOCK_NB) < 0; i++) {
+		if (errno != EWOULDBLOCK)
+			return err_set(e, errno, "lock the machine");
+		if (i == LOCK_TRIES)
+			return err_plain(e, EBUSY, "the machine is running");
+		nanosleep(&(struct timespec){ .tv_nsec = LOCK_WAIT_NS }, NULL);
+	}
+	return 0;
+}
+
+int record_open(struct keeper *k, const char *id, struct err *e)
+{
+	struct store *s = engine_store(k->g);
+
+	if (!s)
+		return err_plain(e, EIO, "the store cannot be opened");
+	if (strlen(id) != MACHINE_ID_LEN || strspn(id, "0123456789abcdef") != MACHINE_ID_LEN)
+		return err_plain(e, EINVAL, "\"%s\" is no machine id", id);
+	k->db = store_db(s);
+	if (!k->db) {
+		*e = *store_db_error(s);
+		return -e->code;
+	}
+	if (dir_open(store_run_fd(s), id, &k->run_fd, e) < 0 || lock_take(k, e) < 0 ||
+	    dir_open(store_root_fd(s), id, &k->data_fd, e) < 0 ||
+	    vm_record_get(k->db, id, &k->config, &k->state, e) < 0)
+		return -e->code;
+	if (k->state.status == MACHINE_DEAD)
+		return err_plain(e, EBUSY, "the machine is being removed");
+	snprintf(k->run_path, sizeof(k->run_path), "%s/machines/%s", store_run_path(s), id);
+	return log_file_open(k->data_fd, &k->log, e);
+}
+
+void record_state_write(struct keeper *k)
+{
+	struct err e = { 0 };
+
+	if (vm_record_set_state(k->db, k->config.id, &k->state, &e) < 0)
+		log_error("%s", e.msg);
+}
+
+/* The row first: without it nobody looks at the files. */
+void record_remove(struct keeper *k)
+{
+	struct store *s = engine_store(k->g);
+	char name[16 + MACHINE_ID_LEN];
+	struct err e = { 0 };
+
+	snprintf(name, sizeof(name), "machines/%s", k->config.id);
+	if (vm_record_remove(k->db, k->config.id, &e) < 0 ||
+	    tree_remove_at(store_root_fd(s), name, &e) < 0 ||
+	    tree_remove_at(store_run_fd(s), name, &e) < 0)
+		log_error("remove the machine: %s", e.msg);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ctl.h - between a machine's keeper and its clients: RUN/machines/ID/ctl.sock
+ *
+ * Frames as between host and guest (agent.h), with its types for data, windows, signals, and ends,
+ * and those below. One connection is one session: its first frame says which. A client may go at
+ * any time; an attached process goes on. Both ends belong to one user; frames are checked all the
+ * same, since what goes wrong here should say so. Format: doc/format/agent.md.
+ *
+ *   client's first frame  answers
+ *   CTL_ATTACH            AGENT_STARTED or AGENT_FAILED or AGENT_ERROR; AGENT_STDOUT, AGENT_STDERR;
+ *                         AGENT_EXITED. Client: AGENT_STDIN, AGENT_RESIZE, AGENT_SIGNAL
+ *   AGENT_RUN             the same, for one more process (exec)
+ *   CTL_STOP, CTL_WAIT    AGENT_EXITED when the machine has ended
+ *   AGENT_SIGNAL          AGENT_OK, to the main process
+ */
+#ifndef CTL_H
+#define CTL_H
+
+#include "agent.h"
+
+enum ctl_type {
+	CTL_ATTACH = 200, /* struct ctl_attach */
+	CTL_STOP,         /* u32 seconds until it is killed; CTL_STOP_DEFAULT */
+	CTL_WAIT,
+};
+
+#define CTL_STOP_DEFAULT 0xffffffffU
+
+enum ctl_attach_flags {
+	CTL_ATTACH_STDIN = 1 << 0,
+	CTL_ATTACH_OUTPUT = 1 << 1,
+};
+
+struct ctl_attach {
+	uint32_t flags;
+	uint16_t rows, cols; /* 0: not told */
+};
+
+must_check int ctl_put_attach(struct buf *out, const struct ctl_attach *a);
+must_check int ctl_get_attach(struct agent_bytes p, struct ctl_attach *ret, struct err *e);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * virtiofsd.c - starting virtiofsd
+ *
+ * Between fork and exec the child leaves the host's mounts: new mount namespace (as an ordinary
+ * user: and new user namespace, in which it is root), everything private, the source bound to the
+ * share's directory by the descriptor that was opened before, never by a path again.
+ */
+#include "virtiofsd.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "child.h"
+#include "fdio.h"
+
+#define LISTEN_FD 3 /* in the child */
+#define SOURCE_FD 4 /* until the share is bound */
+
+static const char *const programs[] = { "/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd" };
+
+struct share_setup {
+	char source[32], target[PATH_MAX], uid_map[64], gid_map[64];
+	bool is_readonly, is_user;
+};
+
+static int text_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, strlen(text));
+	close(fd);
+	return n < 0 ? -EIO : 0;
+}
+
+/* In the child, before the descriptors are put in their places. */
+static int share_enter(void *arg)
+{
+	const struct share_setup *s = arg;
+
+	if (unshare(CLONE_NEWNS | (s->is_user ? CLONE_NEWUSER : 0)) < 0)
+		return -errno;
+	if (s->is_user && (text_write("/proc/self/setgroups", "deny") < 0 ||
+			   text_write("/proc/self/uid_map", s->uid_map) < 0 ||
+			   text_write("/proc/self/gid_map", s->gid_map) < 0))
+		return -EPERM;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(s->source, s->target, NULL, MS_BIND, NULL) < 0)
+		return -errno;
+	if (s->is_readonly && mount(NULL, s->target, NULL,
+				    MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
+		return -errno;
+	close(SOURCE_FD);
+	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
+}
+
+static int target_make(int dir_fd, const char *name, bool is_file, struct err *e)
+{
+	char file[NAME_MAX];
+	auto_fd fd = -1;
+
+	if (mkdirat(dir_fd, name, 0700) < 0 && errno != EEXIST)
+		return err_set(e, errno, "mkdir %s", name);
+	if (!is_file)
+		return 0;
+	snprintf(file, sizeof(file), "%s/" VIRTIOFSD_FILE, name);
+	fd = openat(dir_fd, file, O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? err_set(e, errno, "create %s", file) : 0;
+}
+
+static const char *program_find(struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		if (access(programs[i], X_OK) == 0)
+			return programs[i];
+	(void)err_plain(e, ENOENT,
+			"bind mounts need the program virtiofsd: install the package qemu-system-common");
+	return NULL;
+}
+
+static int server_spawn(const struct share_setup *s, const char *share, int listen_fd,
+			int source_fd, struct virtiofsd *ret, struct err *e)
+{
+	const char *path = program_find(e);
+	char source_arg[PATH_MAX + 16];
+	const char *const argv[] = { "virtiofsd", "--fd=3", "-o", source_arg, "-o", "cache=auto", "-o",
+				     "log_level=err", "-o", "xattr", NULL };
+	struct child_spec spec = { .path = path,
+				   .argv = argv,
+				   .fds = (const int[]){ -1, -1, STDERR_FILENO, listen_fd, source_fd },
+				   .n_fds = SOURCE_FD + 1,
+				   .flags = CHILD_DIE_WITH_PARENT,
+				   .setup = share_enter,
+				   .setup_arg = (void *)(uintptr_t)s };
+
+	if (!path)
+		return -e->code;
+	snprintf(source_arg, sizeof(source_arg), "source=%s", share);
+	return child_spawn(&spec, &ret->pid, &ret->pidfd, e);
+}
+
+int virtiofsd_start(const char *source, bool is_readonly, int dir_fd, const char *dir_path,
+		    const char *name, struct virtiofsd *ret, struct err *e)
+{
+	struct virtiofsd v = VIRTIOFSD_NONE;
+	struct share_setup s = { .is_readonly = is_readonly, .is_user = geteuid() != 0 };
+	char share[PATH_MAX], sock[64];
+	auto_fd fd = open(source, O_PATH | O_CLOEXEC);
+	auto_fd listener = -1;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_set(e, errno, "bind source path %s", source);
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+		return err_plain(e, EINVAL, "bind source path %s is neither file nor directory", source);
+	v.is_file = S_ISREG(st.st_mode);
+	if (target_make(dir_fd, name, v.is_file, e) < 0)
+		return -e->code;
+	if (snprintf(share, sizeof(share), "%s/%s", dir_path, name) >= (int)sizeof(share) - 4)
+		return err_set(e, ENAMETOOLONG, "%s", dir_path);
+	snprintf(s.target, sizeof(s.target), "%.4000s%s", share, v.is_file ? "/" VIRTIOFSD_FILE : "");
+	snprintf(s.source, sizeof(s.source), "/proc/self/fd/%d", SOURCE_FD);
+	snprintf(s.uid_map, sizeof(s.uid_map), "0 %u 1", geteuid());
+	snprintf(s.gid_map, sizeof(s.gid_map), "0 %u 1", getegid());
+	snprintf(sock, sizeof(sock), "%s.sock", name);
+	(void)unlinkat(dir_fd, sock, 0); /* of an earlier start */
+	if (unix_listen_at(dir_fd, sock, &listener, e) < 0 ||
+	    unix_connect_at(dir_fd, sock, &v.sock, e) < 0 ||
+	    server_spawn(&s, share, listener, fd, &v, e) < 0) {
+		virtiofsd_stop(&v);
+		return err_wrap(e, "share %s", source);
+	}
+	(void)unlinkat(dir_fd, sock, 0);
+	*ret = v;
+	return 0;
+}
+
+void virtiofsd_stop(struct virtiofsd *v)
+{
+	if (v->pid > 0) {
+		kill(v->pid, SIGKILL);
+		while (waitpid(v->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	v->pid = 0;
+	fd_drop(&v->pidfd);
+	fd_drop(&v->sock);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * virtiofsd.h - one directory or file of the host, shared with a guest by the program virtiofsd
+ *
+ * The server sees nothing but what it shares: it gets a mount namespace of its own, in which that
+ * is bound to an empty directory (read-only where asked), and makes that its root. So a guest
+ * that lies about paths stays inside, and one that ignores "ro" cannot write.
+ */
+#ifndef VIRTIOFSD_H
+#define VIRTIOFSD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "err.h"
+
+#define VIRTIOFSD_FILE "f" /* the name of a shared single file in its share */
+
+struct virtiofsd {
+	pid_t pid; /* 0: none */
+	int pidfd;
+	int sock; /* for the VMM; owned, may be taken */
+	bool is_file;
+};
+#define VIRTIOFSD_NONE                                                                             \
+	{                                                                                          \
+		.pidfd = -1, .sock = -1                                                            \
+	}
+
+/*
+ * Share `source` (absolute; links are followed once, now). dir_fd, dir_path: a private directory
+ * in which `name` and its socket are made. Returns when the server listens.
+ */
+must_check int virtiofsd_start(const char *source, bool is_readonly, int dir_fd,
+			       const char *dir_path, const char *name, struct virtiofsd *ret,
+			       struct err *e);
+void virtiofsd_stop(struct virtiofsd *v);
+
+#endif
