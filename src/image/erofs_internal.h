@@ -29,7 +29,7 @@ struct erofs_plan {
 	size_t n_inodes;
 	struct fs_inode **dirs; /* parents before children */
 	size_t n_dirs;
-	const struct fs_xattr **shared; /* sorted */
+	struct fs_xattr **shared; /* sorted */
 	size_t n_shared, shared_cap;
 	int64_t build_time;
 	uint32_t build_nsec;

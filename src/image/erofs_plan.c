@@ -114,12 +114,12 @@ static bool is_dot(const struct fs_dentry *d)
 static int inode_add(struct erofs_plan *p, struct fs_inode *i)
 {
 	struct fs_xattr *x;
-	const struct fs_xattr **grown;
+	struct fs_xattr **grown;
 	size_t cap;
 
 	p->inodes[p->n_inodes++] = i;
 	for (uint32_t k = 0; k < i->n_xattrs; k++) {
-		x = (struct fs_xattr *)i->xattrs[k]; /* the tree is ours to spend */
+		x = i->xattrs[k];
 		if (x->uses++ != 1)
 			continue;
 		if (p->n_shared == p->shared_cap) {
@@ -270,7 +270,7 @@ static int shared_place(struct erofs_plan *p, uint64_t *ret_len, struct err *e)
 	if (p->n_shared > 0)
 		qsort(p->shared, p->n_shared, sizeof(struct fs_xattr *), xattr_cmp);
 	for (size_t k = 0; k < p->n_shared; k++) {
-		((struct fs_xattr *)p->shared[k])->shared = (uint32_t)(at / 4);
+		p->shared[k]->shared = (uint32_t)(at / 4);
 		at += xattr_len(p->shared[k]);
 		if (at > EROFS_META_MAX)
 			return err_plain(e, EFBIG, "too many xattrs");

@@ -60,9 +60,9 @@ struct fs_inode {
 	uint64_t size;
 	uint32_t rdev_major, rdev_minor;
 	uint32_t n_xattrs;
-	uint16_t layer;                 /* whose data file the extents are in */
-	uint16_t depth;                 /* directory: the root's is 0 */
-	const struct fs_xattr **xattrs; /* sorted by index and name, each name once */
+	uint16_t layer;           /* whose data file the extents are in */
+	uint16_t depth;           /* directory: the root's is 0 */
+	struct fs_xattr **xattrs; /* sorted by index and name, each name once */
 	union {
 		struct {
 			const struct ltree_extent *extents;

@@ -119,8 +119,8 @@ static int table_grow(struct fstree *t)
 	return 0;
 }
 
-static const struct fs_xattr *intern(struct fstree *t, uint8_t index, const char *name,
-				     const struct ltree_xattr *a)
+static struct fs_xattr *intern(struct fstree *t, uint8_t index, const char *name,
+			       const struct ltree_xattr *a)
 {
 	size_t len = strlen(name);
 	uint32_t h = (uint32_t)fstree_hash(fstree_hash(t->seed + index, name, len), a->value,
@@ -180,7 +180,7 @@ static int check(const struct ltree_xattr *a, const struct prefix *p, struct err
 
 int fstree_xattrs(struct fstree *t, const struct ltree_record *r, struct fs_inode *i, struct err *e)
 {
-	const struct fs_xattr **list;
+	struct fs_xattr **list;
 	const struct prefix *p;
 	uint32_t n = 0, kept_n = 0;
 	int ret;
