@@ -15,6 +15,8 @@
 #undef strncpy
 #undef strcpy
 #undef strcat
+#undef sprintf /* macros of the fortified headers under clang */
+#undef vsprintf
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets atoi atol atoll
 
 #endif
