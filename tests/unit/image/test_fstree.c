@@ -230,7 +230,6 @@ static void test_refused(void **state)
 		{ { "f:a=1", "w:a h:b=a" }, { "\"b\"", "\"a\"", "does not exist" } },
 		{ { "f:x=1 h:b=x/a" }, { "\"b\"", "\"x/a\"", "does not exist" } },
 		{ { "d:a h:b=a" }, { "\"b\"", "\"a\"", "directory" } },
-		{ { "h:b=" }, { "\"b\"", "directory" } },
 		{ { "f:a=1 f:a/b=2" }, { "\"a/b\"", "is a file" } },
 		{ { "f:a=1", "d:a/b" }, { "\"a/b\"", "is a file" } },
 		{ { "f:a=1 l:l=a f:l/b=2" }, { "\"l/b\"", "is a file" } },
