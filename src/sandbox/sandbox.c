@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sandbox.c - the order in which the walls go up
+ *
+ * No new privileges; own user and network namespace (unpack only: nothing mapped, nothing routed);
+ * limits; Landlock; capabilities; system calls. Each wall stands without the others: a kernel
+ * without namespaces for ordinary users or without Landlock still has the system call filter, in
+ * which an unpack worker can open nothing.
+ */
+#include "sandbox.h"
+
+#include <linux/capability.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "log.h"
+#include "sandbox_internal.h"
+
+#define GIB (1ULL << 30)
+
+static const struct limits {
+	rlim_t files, file_size, memory;
+} limits[] = {
+	/* 16 million inodes of a merge take some GiB; data of the largest layer, with padding */
+	[SANDBOX_UNPACK] = { 1024, 256 * GIB, 8 * GIB },
+	[SANDBOX_FETCH] = { 1024, 256 * GIB, 4 * GIB },
+};
+_Static_assert(ARRAY_SIZE(limits) == SANDBOX_KIND_COUNT_, "limits for each kind");
+
+/* Never above the limit that is there. */
+static int limit_set(__rlimit_resource_t what, rlim_t value, struct err *e)
+{
+	struct rlimit r;
+
+	if (getrlimit(what, &r) < 0)
+		return err_set(e, errno, "getrlimit");
+	r.rlim_max = MIN_OF(r.rlim_max, value);
+	r.rlim_cur = MIN_OF(r.rlim_cur, r.rlim_max);
+	return setrlimit(what, &r) < 0 ? err_set(e, errno, "setrlimit") : 0;
+}
+
+static int limits_set(const struct limits *l, struct err *e)
+{
+	if (limit_set(RLIMIT_CORE, 0, e) < 0 || limit_set(RLIMIT_NOFILE, l->files, e) < 0 ||
+	    limit_set(RLIMIT_FSIZE, l->file_size, e) < 0)
+		return -e->code;
+#ifndef __SANITIZE_ADDRESS__ /* its shadow is terabytes of address space */
+	if (limit_set(RLIMIT_AS, l->memory, e) < 0)
+		return -e->code;
+#endif
+	return 0;
+}
+
+static void namespaces_leave(void)
+{
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) < 0)
+		log_debug("sandbox: no namespaces of its own: %s", strerror(errno));
+}
+
+static int capabilities_drop(struct err *e)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = { 0 };
+
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			break; /* an ordinary user may not, and with no-new-privs need not */
+	if (syscall(SYS_capset, &head, none) < 0)
+		return err_set(e, errno, "sandbox: drop capabilities");
+	return 0;
+}
+
+int sandbox_enter(const struct sandbox_policy *p, struct err *e)
+{
+	if ((unsigned int)p->kind >= SANDBOX_KIND_COUNT_)
+		return err_plain(e, EINVAL, "sandbox of an unknown kind");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_set(e, errno, "sandbox: prctl");
+	if (p->kind == SANDBOX_UNPACK)
+		namespaces_leave();
+	if (limits_set(&limits[p->kind], e) < 0 || sandbox_landlock(p, e) < 0 ||
+	    capabilities_drop(e) < 0)
+		return -e->code;
+	return sandbox_seccomp(p->kind, e);
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sandbox_seccomp.c - which system calls are left
+ *
+ * An unpack worker's list is short and known: anything else kills the process. A download worker
+ * runs libcurl, OpenSSL and whatever modules name lookup loads on this machine: what is on no list
+ * fails with EPERM there, so that a strange resolver loses one attempt and not the process; calls
+ * that only an intruder makes kill it.
+ *
+ * seccomp cannot look behind pointers: clone3 is said not to exist, so that glibc makes threads by
+ * clone, whose flags are in a register.
+ */
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "sandbox_internal.h"
+
+/* Memory, threads, time, ends, and input and output on what is open. */
+static const int calls_common[] = {
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(readv),
+	SCMP_SYS(writev),
+	SCMP_SYS(pread64),
+	SCMP_SYS(pwrite64),
+	SCMP_SYS(preadv),
+	SCMP_SYS(pwritev),
+	SCMP_SYS(lseek),
+	SCMP_SYS(close),
+	SCMP_SYS(fstat),
+	SCMP_SYS(ftruncate),
+	SCMP_SYS(fallocate),
+	SCMP_SYS(fadvise64),
+	SCMP_SYS(fsync),
+	SCMP_SYS(fdatasync),
+	SCMP_SYS(sync_file_range),
+	SCMP_SYS(fcntl),
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(brk),
+	SCMP_SYS(futex),
+	SCMP_SYS(set_robust_list),
+	SCMP_SYS(rseq),
+	SCMP_SYS(set_tid_address),
+	SCMP_SYS(gettid),
+	SCMP_SYS(getpid),
+	SCMP_SYS(tgkill),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sigaltstack),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(clock_getres),
+	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(nanosleep),
+	SCMP_SYS(gettimeofday),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(sched_yield),
+	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(getrusage),
+	SCMP_SYS(uname),
+};
+
+static const int calls_fetch[] = {
+	/* files, which Landlock chooses */
+	SCMP_SYS(open),
+	SCMP_SYS(openat),
+	SCMP_SYS(stat),
+	SCMP_SYS(lstat),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(statx),
+	SCMP_SYS(statfs),
+	SCMP_SYS(fstatfs),
+	SCMP_SYS(access),
+	SCMP_SYS(faccessat),
+	SCMP_SYS(faccessat2),
+	SCMP_SYS(readlink),
+	SCMP_SYS(readlinkat),
+	SCMP_SYS(getdents64),
+	SCMP_SYS(getcwd),
+	SCMP_SYS(unlinkat),
+	SCMP_SYS(flock),
+	SCMP_SYS(dup),
+	SCMP_SYS(dup2),
+	SCMP_SYS(dup3),
+	SCMP_SYS(copy_file_range),
+	SCMP_SYS(sendfile),
+	/* network; socket() itself is below */
+	SCMP_SYS(connect),
+	SCMP_SYS(bind),
+	SCMP_SYS(socketpair),
+	SCMP_SYS(sendto),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(sendmmsg),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(recvmsg),
+	SCMP_SYS(recvmmsg),
+	SCMP_SYS(getsockopt),
+	SCMP_SYS(setsockopt),
+	SCMP_SYS(getsockname),
+	SCMP_SYS(getpeername),
+	SCMP_SYS(shutdown),
+	/* waiting, threads that load libraries, and what libraries ask */
+	SCMP_SYS(mmap),
+	SCMP_SYS(mprotect),
+	SCMP_SYS(pipe),
+	SCMP_SYS(pipe2),
+	SCMP_SYS(eventfd2),
+	SCMP_SYS(epoll_create),
+	SCMP_SYS(epoll_create1),
+	SCMP_SYS(epoll_ctl),
+	SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait),
+	SCMP_SYS(select),
+	SCMP_SYS(pselect6),
+	SCMP_SYS(timerfd_create),
+	SCMP_SYS(timerfd_settime),
+	SCMP_SYS(signalfd4),
+	SCMP_SYS(getuid),
+	SCMP_SYS(geteuid),
+	SCMP_SYS(getgid),
+	SCMP_SYS(getegid),
+	SCMP_SYS(getppid),
+	SCMP_SYS(getrlimit),
+	SCMP_SYS(sysinfo),
+	SCMP_SYS(time),
+	SCMP_SYS(sched_getparam),
+	SCMP_SYS(sched_getscheduler),
+	SCMP_SYS(membarrier),
+	SCMP_SYS(prctl),
+};
+
+/* On no list of any kind, and with no innocent caller. */
+static const int calls_deadly[] = {
+	SCMP_SYS(execve),
+	SCMP_SYS(execveat),
+	SCMP_SYS(fork),
+	SCMP_SYS(vfork),
+	SCMP_SYS(ptrace),
+	SCMP_SYS(process_vm_readv),
+	SCMP_SYS(process_vm_writev),
+	SCMP_SYS(kill),
+	SCMP_SYS(tkill),
+	SCMP_SYS(mount),
+	SCMP_SYS(umount2),
+	SCMP_SYS(pivot_root),
+	SCMP_SYS(chroot),
+	SCMP_SYS(unshare),
+	SCMP_SYS(setns),
+	SCMP_SYS(bpf),
+	SCMP_SYS(keyctl),
+	SCMP_SYS(add_key),
+	SCMP_SYS(userfaultfd),
+	SCMP_SYS(perf_event_open),
+	SCMP_SYS(io_uring_setup),
+	SCMP_SYS(init_module),
+	SCMP_SYS(finit_module),
+	SCMP_SYS(kexec_load),
+	SCMP_SYS(setuid),
+	SCMP_SYS(setresuid),
+	SCMP_SYS(pidfd_open),
+	SCMP_SYS(pidfd_getfd),
+	SCMP_SYS(listen),
+	SCMP_SYS(accept),
+	SCMP_SYS(accept4),
+	SCMP_SYS(symlink),
+	SCMP_SYS(symlinkat),
+	SCMP_SYS(link),
+	SCMP_SYS(linkat),
+	SCMP_SYS(mknod),
+	SCMP_SYS(mknodat),
+	SCMP_SYS(chmod),
+	SCMP_SYS(fchmodat),
+	SCMP_SYS(chown),
+	SCMP_SYS(fchownat),
+};
+
+static int calls_add(scmp_filter_ctx c, uint32_t action, const int *calls, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = seccomp_rule_add(c, action, calls[i], 0);
+	return r;
+}
+
+/* Threads, never processes. */
+static int threads_add(scmp_filter_ctx c)
+{
+	int r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+				 SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+
+	if (r == 0)
+		r = seccomp_rule_add(c, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	/* reads of one's own limits; glibc asks for the size of a stack */
+	if (r == 0)
+		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
+				     SCMP_A2(SCMP_CMP_EQ, 0));
+	return r;
+}
+
+/* Memory is never executable; opening fails softly, as glibc looks at /sys when it makes threads.
+ */
+static int unpack_add(scmp_filter_ctx c)
+{
+	static const int refused[] = { SCMP_SYS(open),       SCMP_SYS(openat), SCMP_SYS(readlink),
+				       SCMP_SYS(readlinkat), SCMP_SYS(ioctl),  SCMP_SYS(prctl) };
+	int r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+				 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+
+	if (r == 0)
+		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (r == 0) /* glibc's fstat() */
+		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
+				     SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+	if (r == 0)
+		r = calls_add(c, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
+	return r;
+}
+
+static int fetch_add(scmp_filter_ctx c)
+{
+	static const unsigned int families[] = { AF_INET, AF_INET6, AF_UNIX, AF_NETLINK };
+	static const unsigned int requests[] = { FIONREAD, FIONBIO };
+	int r = calls_add(c, SCMP_ACT_ALLOW, calls_fetch, ARRAY_SIZE(calls_fetch));
+
+	for (size_t i = 0; i < ARRAY_SIZE(families) && r == 0; i++)
+		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+				     SCMP_A0(SCMP_CMP_EQ, families[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(requests) && r == 0; i++)
+		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				     SCMP_A1(SCMP_CMP_EQ, requests[i]));
+	if (r == 0)
+		r = calls_add(c, SCMP_ACT_KILL_PROCESS, calls_deadly, ARRAY_SIZE(calls_deadly));
+	return r;
+}
+
+static int filter_fill(scmp_filter_ctx c, enum sandbox_kind kind)
+{
+	int r = calls_add(c, SCMP_ACT_ALLOW, calls_common, ARRAY_SIZE(calls_common));
+
+	if (r == 0)
+		r = threads_add(c);
+	if (r == 0)
+		r = kind == SANDBOX_FETCH ? fetch_add(c) : unpack_add(c);
+	return r;
+}
+
+int sandbox_seccomp(enum sandbox_kind kind, struct err *e)
+{
+	static const uint32_t others[] = {
+		[SANDBOX_UNPACK] = SCMP_ACT_KILL_PROCESS, [SANDBOX_FETCH] = SCMP_ACT_ERRNO(EPERM)
+	};
+	scmp_filter_ctx c = seccomp_init(others[kind]);
+	int r;
+
+	if (!c)
+		return err_set(e, ENOMEM, "sandbox: system call filter");
+	r = seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree: fewer steps per call */
+	if (r == 0)
+		r = filter_fill(c, kind);
+	if (r == 0)
+		r = seccomp_load(c);
+	seccomp_release(c);
+	return r < 0 ? err_set(e, -r, "sandbox: system call filter") : 0;
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_sandbox.c - what each kind of worker can and cannot do, tried in a child
+ *
+ * A child exits 0 when the attempt failed softly, 1 when it got through, or dies of SIGSYS.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "sandbox.h"
+
+#define STOPPED 0
+#define THROUGH 1
+
+static int dir_fd = -1; /* given to the download worker */
+static char dir_name[] = "/tmp/caisson-test-sandbox-XXXXXX";
+
+static int try_open(void)
+{
+	return open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0;
+}
+
+static int try_open_other(void)
+{
+	int fd = open("/proc/version", O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0;
+}
+
+static int try_open_write(void)
+{
+	return open("/etc/hosts", O_WRONLY | O_CLOEXEC) >= 0;
+}
+
+static int try_open_hosts(void)
+{
+	return open("/etc/hosts", O_RDONLY | O_CLOEXEC) >= 0;
+}
+
+static int try_make_in_dir(void)
+{
+	int fd = openat(dir_fd, "made", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	return fd >= 0 && write(fd, "x", 1) == 1 && unlinkat(dir_fd, "made", 0) == 0;
+}
+
+static int try_make_beside(void)
+{
+	return open("/tmp/caisson-test-sandbox-beside", O_RDWR | O_CREAT | O_CLOEXEC, 0600) >= 0;
+}
+
+static int try_socket(void)
+{
+	return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) >= 0;
+}
+
+static int try_socket_raw(void)
+{
+	return socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0) >= 0;
+}
+
+static int try_listen(void)
+{
+	return listen(0, 1) == 0;
+}
+
+static int try_exec(void)
+{
+	execl("/bin/true", "true", (char *)NULL);
+	return STOPPED;
+}
+
+static int try_fork(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	return pid > 0;
+}
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+static int try_thread(void)
+{
+	pthread_t t;
+
+	return pthread_create(&t, NULL, nothing, NULL) == 0 && pthread_join(t, NULL) == 0;
+}
+
+static int try_write_open(void)
+{
+	int fd = (int)syscall(SYS_dup, 0);
+
+	return fd >= 0;
+}
+
+static int try_exec_memory(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+	       MAP_FAILED;
+}
+
+static int try_memory(void)
+{
+	char *p = malloc(8 << 20);
+
+	if (!p)
+		return STOPPED;
+	memset(p, 1, 8 << 20);
+	free(p);
+	return THROUGH;
+}
+
+static int try_kill(void)
+{
+	return kill(getppid(), 0) == 0;
+}
+
+static int try_lookup(void)
+{
+	struct addrinfo *a = NULL;
+
+	if (getaddrinfo("localhost", "80", NULL, &a) != 0)
+		return STOPPED;
+	freeaddrinfo(a);
+	return THROUGH;
+}
+
+/* Files are the system call filter's business in one kind, Landlock's in the other. */
+static bool landlock_is_there(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) > 0;
+}
+
+enum want { FAILS, DIES, WORKS, FAILS_BY_LANDLOCK };
+static const struct row {
+	const char *what;
+	enum sandbox_kind kind;
+	int (*attempt)(void);
+	enum want want;
+} rows[] = {
+	{ "unpack: open", SANDBOX_UNPACK, try_open, FAILS },
+	{ "unpack: write elsewhere", SANDBOX_UNPACK, try_open_write, FAILS },
+	{ "unpack: socket", SANDBOX_UNPACK, try_socket, DIES },
+	{ "unpack: listen", SANDBOX_UNPACK, try_listen, DIES },
+	{ "unpack: execve", SANDBOX_UNPACK, try_exec, DIES },
+	{ "unpack: fork", SANDBOX_UNPACK, try_fork, DIES },
+	{ "unpack: executable memory", SANDBOX_UNPACK, try_exec_memory, DIES },
+	{ "unpack: kill", SANDBOX_UNPACK, try_kill, DIES },
+	{ "unpack: dup", SANDBOX_UNPACK, try_write_open, DIES },
+	{ "unpack: thread", SANDBOX_UNPACK, try_thread, WORKS },
+	{ "unpack: memory", SANDBOX_UNPACK, try_memory, WORKS },
+	{ "fetch: socket", SANDBOX_FETCH, try_socket, WORKS },
+	{ "fetch: thread", SANDBOX_FETCH, try_thread, WORKS },
+	{ "fetch: read hosts", SANDBOX_FETCH, try_open_hosts, WORKS },
+	{ "fetch: name lookup", SANDBOX_FETCH, try_lookup, WORKS },
+	{ "fetch: own directory", SANDBOX_FETCH, try_make_in_dir, WORKS },
+	{ "fetch: make a file beside it", SANDBOX_FETCH, try_make_beside, FAILS_BY_LANDLOCK },
+	{ "fetch: another file", SANDBOX_FETCH, try_open_other, FAILS_BY_LANDLOCK },
+	{ "fetch: write hosts", SANDBOX_FETCH, try_open_write, FAILS_BY_LANDLOCK },
+	{ "fetch: packet socket", SANDBOX_FETCH, try_socket_raw, FAILS },
+	{ "fetch: listen", SANDBOX_FETCH, try_listen, DIES },
+	{ "fetch: execve", SANDBOX_FETCH, try_exec, DIES },
+	{ "fetch: fork", SANDBOX_FETCH, try_fork, FAILS },
+	{ "fetch: kill", SANDBOX_FETCH, try_kill, DIES },
+};
+
+static int attempt_in_child(const struct row *r)
+{
+	struct sandbox_policy p = { .kind = r->kind, .dir_fds = &dir_fd, .n_dir_fds = 1 };
+	struct err e = { 0 };
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (sandbox_enter(&p, &e) < 0) {
+			fprintf(stderr, "%s\n", e.msg);
+			_exit(2);
+		}
+		_exit(r->attempt());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void sandbox_holds(void **state)
+{
+	int bad = 0;
+
+	(void)state;
+	dir_fd = open(mkdtemp(dir_name), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_true(dir_fd >= 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct row *r = &rows[i];
+		int status;
+		bool ok;
+
+		if (r->want == FAILS_BY_LANDLOCK && !landlock_is_there())
+			continue;
+		status = attempt_in_child(r);
+		if (r->want == DIES)
+			ok = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+		else
+			ok = WIFEXITED(status) &&
+			     WEXITSTATUS(status) == (r->want == WORKS ? THROUGH : STOPPED);
+		if (!ok) {
+			print_error("%s: status %#x\n", r->what, (unsigned int)status);
+			bad++;
+		}
+	}
+	close(dir_fd);
+	rmdir(dir_name);
+	assert_int_equal(bad, 0);
+}
+
+static void unknown_kind_is_refused(void **state)
+{
+	struct sandbox_policy p = { .kind = SANDBOX_KIND_COUNT_ };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(sandbox_enter(&p, &e), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sandbox_holds),
+		cmocka_unit_test(unknown_kind_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
