@@ -164,7 +164,7 @@ static int plain_step(struct inflate *z, uint8_t *out, size_t cap, size_t *ret_n
 		memcpy(out, z->in, n);
 	take(z, n);
 	*ret_n = n;
-	z->done = z->in_ended && z->held_len == 0;
+	z->done = z->in_ended && z->in_len == 0 && z->held_len == 0;
 	return 0;
 }
 
