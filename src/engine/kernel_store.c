@@ -145,16 +145,29 @@ int kernel_digest(struct engine *g, const char *name, char ret_name[KERNEL_NAME_
 	return digest_make(g, dir, ret_digest, e);
 }
 
+/* In a build directory it is a link. */
+static int init_read(struct engine *g, struct buf *ret, struct err *e)
+{
+	auto_fd fd = -1;
+	char path[4096];
+	int rc;
+
+	init_path(g, path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(e, errno, "open %s", path);
+	rc = fd_read_all(fd, ret);
+	return rc < 0 ? err_set(e, -rc, "read %s", path) : 0;
+}
+
 /* The archive of caisson-init, then that of the modules: Linux reads concatenated archives. */
 static int initrd_build(struct engine *g, int dir_fd, int *ret_fd, struct err *e)
 {
 	auto_buf init = BUF_LIMIT(INITRD_MAX);
 	auto_buf out = BUF_LIMIT(INITRD_MAX);
 	auto_fd fd = -1;
-	char path[4096];
 
-	init_path(g, path);
-	if (file_read_at(AT_FDCWD, path, INITRD_MAX, &init, e) < 0)
+	if (init_read(g, &init, e) < 0)
 		return -e->code;
 	if (cpio_add(&out, "dev", S_IFDIR | 0755, NULL, 0) < 0 ||
 	    cpio_add(&out, "init", S_IFREG | 0755, init.data, init.len) < 0 || cpio_end(&out) < 0)
@@ -312,8 +325,9 @@ int kernel_keep(struct engine *g, struct kernel_scratch *s, const char *name, co
 		return err_plain(e, EINVAL, "\"%s\" is not a kernel's name", name);
 	if (kernel_json_write(s, name, version, source, e) < 0)
 		return -e->code;
-	if (syncfs(s->fd) < 0)
-		return err_set(e, errno, "sync kernel %s", name);
+	/* A VMM of another user opens its own descriptor of it anew (qemu_argv.c). */
+	if (fchmodat(s->fd, "kernel", 0444, 0) < 0 || syncfs(s->fd) < 0)
+		return err_set(e, errno, "kernel %s", name);
 	if (renameat2(s->kernels_fd, s->name, s->kernels_fd, name, RENAME_EXCHANGE) < 0 &&
 	    renameat(s->kernels_fd, s->name, s->kernels_fd, name) < 0)
 		return err_set(e, errno, "install kernel %s", name);

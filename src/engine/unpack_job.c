@@ -83,7 +83,7 @@ static void worker_ended(void *arg, uint32_t events)
 	loop_watch_drop(j->end_watch);
 	j->end_watch = NULL;
 	if (j->out_fd >= 0)
-		(void)reply_read(j); /* what it wrote last */
+		(void)reply_read(j);                  /* what it wrote last */
 	(void)!child_wait(j->pid, &status, &ignored); /* it has ended; else status says so */
 	j->pid = 0;
 	j->fn(j->arg, j->reply.data ? j->reply.data : "", j->reply.len, status);
@@ -122,7 +122,7 @@ int unpack_job_start(struct engine *g, struct loop *l, const struct unpack_job_f
 		     unpack_job_fn *fn, void *arg, struct unpack_job **ret, struct err *e)
 {
 	static const char *const args[] = { WORKER, "layer", NULL };
-	struct unpack_job *j;
+	struct unpack_job *j = NULL;
 	auto_fd in = -1;
 
 	if (job_new(&j, &in, e) < 0)
@@ -201,7 +201,7 @@ int unpack_merge_run(struct engine *g, const int *tree_fds, uint32_t n, const ch
 	int fds[MERGE_LAYERS_MAX + 4];
 	char count[16];
 	const char *const args[] = { WORKER, "merge", count, uuid_hex, NULL };
-	struct unpack_job *j;
+	struct unpack_job *j = NULL;
 	auto_fd in = -1;
 	int rc;
 

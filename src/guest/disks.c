@@ -91,7 +91,7 @@ static int disk_rebind(const char *name, struct err *e)
 static int disk_ready(uint32_t slot, uint64_t len, char path[32], struct err *e)
 {
 	char name[16];
-	uint64_t size;
+	uint64_t size = 0;
 
 	if (disk_find(slot, name, e) < 0 || disk_size(name, &size, e) < 0)
 		return -e->code;

@@ -110,7 +110,7 @@ static int db_version(struct store *s, int *ret, struct err *e)
 static int db_migrate(struct store *s, struct err *e)
 {
 	auto_txn txn = { 0 };
-	int version;
+	int version = 0;
 
 	if (db_exec(s, "PRAGMA journal_mode=WAL", "choose the log", e) < 0)
 		return -e->code;
@@ -126,7 +126,7 @@ static int db_migrate(struct store *s, struct err *e)
 
 static int db_set_up(struct store *s, struct err *e)
 {
-	int version;
+	int version = 0;
 
 	sqlite3_extended_result_codes(s->db, 1);
 	sqlite3_busy_timeout(s->db, STORE_BUSY_MS);

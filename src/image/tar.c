@@ -501,18 +501,16 @@ static int pax_read(struct tar *t, struct err *e)
 	return tar_pax_parse(&t->meta, t->raw.data, t->raw.len, false, e);
 }
 
-/* Kept as it is, and parsed before each entry's own. */
+/* Kept as it is, for this entry and, parsed before their own, for all that follow. */
 static int global_read(struct tar *t, struct err *e)
 {
-	struct tar_meta check = { 0 };
 	size_t before = t->global.len;
-	int r;
 
+	if (t->meta.is_pending)
+		return bad(t, e, "global header between an entry and its own");
 	if (extended_read(t, &t->global, TAR_PAX_GLOBAL_MAX, e) < 0)
 		return -e->code;
-	r = tar_pax_parse(&check, t->global.data + before, t->global.len - before, true, e);
-	tar_meta_done(&check);
-	return r;
+	return tar_pax_parse(&t->meta, t->global.data + before, t->global.len - before, true, e);
 }
 
 static int type_get(struct tar *t, const char *path, enum tar_type *ret, struct err *e)

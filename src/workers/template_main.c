@@ -32,7 +32,8 @@ static int make(char **a)
 	struct err e = { 0 };
 	int rc;
 
-	(void)setpriority(PRIO_PROCESS, 0, NICENESS); /* a start that somebody waits for goes first */
+	(void)setpriority(PRIO_PROCESS, 0,
+			  NICENESS); /* a start that somebody waits for goes first */
 	w.driver = vm_driver_find(a[2], &e);
 	w.kernel = *a[3] ? a[3] : NULL;
 	w.mem_bytes = strtoull(a[4], NULL, 10);
@@ -40,9 +41,11 @@ static int make(char **a)
 	w.has_net = strcmp(a[6], "1") == 0;
 	w.image_id = *a[7] ? a[7] : NULL;
 	w.disk_bytes = strtoull(a[8], NULL, 10);
-	if (!w.driver || engine_open(&o, &g, &e) < 0)
-		return 1;
-	rc = template_make(g, &w, &e);
+	rc = w.driver ? engine_open(&o, &g, &e) : -e.code;
+	if (rc == 0)
+		rc = template_make(g, &w, &e);
+	if (rc < 0)
+		log_error("%s", e.msg);
 	engine_close(g);
 	return rc < 0;
 }

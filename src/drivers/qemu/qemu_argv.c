@@ -113,13 +113,15 @@ static int boot_add(struct qemu_argv *a, const struct vm_spec *s, const struct v
 		ARG("fd:%d", n);
 		return rc;
 	}
-	STEP(n = fdset_add(a, s->kernel_fd));
+	STEP(n = fd_add(
+		     a,
+		     s->kernel_fd)); /* opened by name, and QEMU's fdsets are not for these two */
 	ARG("-kernel");
-	ARG("/dev/fdset/%d", n);
+	ARG("/proc/self/fd/%d", n);
 	if (s->initrd_fd >= 0) {
-		STEP(n = fdset_add(a, s->initrd_fd));
+		STEP(n = fd_add(a, s->initrd_fd));
 		ARG("-initrd");
-		ARG("/dev/fdset/%d", n);
+		ARG("/proc/self/fd/%d", n);
 	}
 	ARG("-append");
 	/* Without a known TSC rate an emulated guest hangs in calibration on a loaded host. */
