@@ -82,15 +82,26 @@ static int raw_open(int dir_fd, const char *name, int *ret_fd, struct err *e)
 const struct disk_ops disk_raw = { .name = "raw", .create = raw_create, .open = raw_open };
 
 /*
- * A journal, so that what the guest has synced survives the end of its VMM; no background initialisation, no
- * reserved blocks, no checksums of metadata (an emulated guest pays for them).
+ * A journal, so that what the guest has synced survives the end of its VMM; no background
+ * initialisation, no reserved blocks, no checksums of metadata (an emulated guest pays for them).
  */
 static int parent_format(int parents_fd, const char *name, struct err *e)
 {
 	char path[64];
 	auto_buf out = { 0 };
-	const char *argv[] = { "mkfs.ext4", "-q", "-F", "-m", "0", "-J", "size=16", "-O", "^metadata_csum,^resize_inode,uninit_bg",
-			       "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0", path, NULL };
+	const char *argv[] = { "mkfs.ext4",
+			       "-q",
+			       "-F",
+			       "-m",
+			       "0",
+			       "-J",
+			       "size=16",
+			       "-O",
+			       "^metadata_csum,^resize_inode,uninit_bg",
+			       "-E",
+			       "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0",
+			       path,
+			       NULL };
 	int status = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d/%s", (int)getpid(), parents_fd, name);
@@ -105,13 +116,16 @@ int disk_parent_open(int parents_fd, uint64_t size, int *ret_fd, struct err *e)
 	auto_fd fd = -1;
 
 	if (size < DISK_SIZE_MIN || size > DISK_SIZE_MAX || size % 4096)
-		return err_plain(e, EINVAL, "a writable layer of %" PRIu64 " bytes (from 16 MiB to 2040 GiB)", size);
+		return err_plain(e, EINVAL,
+				 "a writable layer of %" PRIu64 " bytes (from 16 MiB to 2040 GiB)",
+				 size);
 	snprintf(name, sizeof(name), "ext4-%" PRIu64, size);
 	*ret_fd = openat(parents_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (*ret_fd >= 0)
 		return 0;
 	snprintf(new_name, sizeof(new_name), ".%s-%d", name, (int)getpid());
-	fd = openat(parents_fd, new_name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = openat(parents_fd, new_name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		    0600);
 	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
 		return err_set(e, errno, "create %s", new_name);
 	if (parent_format(parents_fd, new_name, e) < 0 || fsync(fd) < 0 || fchmod(fd, 0400) < 0 ||

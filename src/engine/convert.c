@@ -9,9 +9,9 @@
  *   RUNNING  a worker reads          -> DONE     when its reply has the right digests
  *                                    -> WAITING  when the download began anew (worker gave up)
  *   DONE
- * Hostile: blobs, and so what the worker says of them; both digests are compared here. A worker that
- * makes no progress on a whole blob is killed. A failure of a worker is held back for a moment while
- * its blob is still arriving: the download often knows the better reason.
+ * Hostile: blobs, and so what the worker says of them; both digests are compared here. A worker
+ * that makes no progress on a whole blob is killed. A failure of a worker is held back for a moment
+ * while its blob is still arriving: the download often knows the better reason.
  */
 #include "convert.h"
 
@@ -26,10 +26,10 @@
 #include "worker_msg.h"
 
 #define SLOTS_MAX      3U
-#define BUSY_MS        50     /* between two looks at another process's layer */
+#define BUSY_MS        50 /* between two looks at another process's layer */
 #define HOLD_BACK_MS   500
 #define STALL_CHECK_MS 30000
-#define STALL_CHECKS   10     /* so long without a byte written, the blob being whole */
+#define STALL_CHECKS   10 /* so long without a byte written, the blob being whole */
 
 enum layer_state { LAYER_WAITING, LAYER_READY, LAYER_RUNNING, LAYER_DONE };
 
@@ -99,13 +99,12 @@ static int reply_check(struct layer *y, const struct unpack_reply *r, struct err
 	if (strcmp(r->blob_digest, y->blob) != 0 || r->blob_size != y->blob_size) {
 		store_ingest_blob_spoil(y->c->in, y->blob);
 		return err_plain(e, EBADMSG,
-				 "layer %.19s is damaged: its %" PRIu64 " bytes have digest %s", y->blob,
-				 r->blob_size, r->blob_digest);
+				 "layer %.19s is damaged: its %" PRIu64 " bytes have digest %s",
+				 y->blob, r->blob_size, r->blob_digest);
 	}
 	if (strcmp(r->diff_id, y->diff_id) != 0)
-		return err_plain(e, EBADMSG,
-				 "layer %.19s holds %s, but the image's config says %s", y->blob,
-				 r->diff_id, y->diff_id);
+		return err_plain(e, EBADMSG, "layer %.19s holds %s, but the image's config says %s",
+				 y->blob, r->diff_id, y->diff_id);
 	return 0;
 }
 
@@ -287,8 +286,8 @@ int convert_add(struct convert *c, const char *diff_id, const char *blob, uint64
 		if (strcmp(c->layers[i].diff_id, diff_id) == 0)
 			return 0; /* of another blob, perhaps: one of them is enough */
 		if (strcmp(c->layers[i].blob, blob) == 0)
-			return err_plain(e, EBADMSG, "layer %.19s is said to hold both %s and %s", blob,
-					 c->layers[i].diff_id, diff_id);
+			return err_plain(e, EBADMSG, "layer %.19s is said to hold both %s and %s",
+					 blob, c->layers[i].diff_id, diff_id);
 	}
 	if (c->n == MERGE_LAYERS_MAX)
 		return err_plain(e, E2BIG, "an image of more than %u layers", MERGE_LAYERS_MAX);

@@ -16,8 +16,8 @@
 struct convert;
 
 struct convert_ops {
-	void (*layer_done)(void *arg, const char *blob);       /* its layers are all done */
-	void (*failed)(void *arg, const struct err *e);        /* once; nothing runs after it */
+	void (*layer_done)(void *arg, const char *blob); /* its layers are all done */
+	void (*failed)(void *arg, const struct err *e);  /* once; nothing runs after it */
 	void *arg;
 };
 

@@ -14,10 +14,10 @@
 #include "fdio.h"
 #include "machine_internal.h"
 
-#define READ_CHUNK  (256U << 10)
-#define LINE_MAX_   (256U << 10) /* a LOG_LINE_MAX of control characters, escaped */
-#define FOLLOW_NS   100000000L
-#define TAIL_CHUNK  65536
+#define READ_CHUNK (256U << 10)
+#define LINE_MAX_  (256U << 10) /* a LOG_LINE_MAX of control characters, escaped */
+#define FOLLOW_NS  100000000L
+#define TAIL_CHUNK 65536
 
 struct logs {
 	const struct logs_options *o;
@@ -50,7 +50,8 @@ static int line_show(struct logs *l, const char *line, size_t len, struct err *e
 	int rc = 0;
 
 	if (json_is_string(log) && when && (is_err ? l->o->want_stderr : l->o->want_stdout) &&
-	    (!l->o->since_ns || at >= l->o->since_ns) && (!l->o->until_ns || at <= l->o->until_ns)) {
+	    (!l->o->since_ns || at >= l->o->since_ns) &&
+	    (!l->o->until_ns || at <= l->o->until_ns)) {
 		int fd = is_err ? 2 : 1;
 
 		if (l->o->timestamps)
@@ -111,7 +112,8 @@ static int tail_seek(int fd, int64_t lines, struct err *e)
 			off_t pos = at - (off_t)n + (off_t)i;
 
 			if (chunk[i] == '\n' && pos != end - 1 && --lines == 0)
-				return lseek(fd, pos + 1, SEEK_SET) < 0 ? err_set(e, errno, "log") : 0;
+				return lseek(fd, pos + 1, SEEK_SET) < 0 ? err_set(e, errno, "log")
+									: 0;
 		}
 		at -= (off_t)n;
 	}

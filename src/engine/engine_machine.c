@@ -105,7 +105,8 @@ static int state_correct(struct engine *g, struct sqlite3 *db, struct machine *m
 	s->exit_code = CODE_KILLED;
 	s->keeper_pid = s->vmm_pid = 0;
 	s->finished_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-	snprintf(s->error, sizeof(s->error), "the machine was cut off: its keeper or the host went down");
+	snprintf(s->error, sizeof(s->error),
+		 "the machine was cut off: its keeper or the host went down");
 	return vm_record_set_state(db, m->config.id, s, e);
 }
 
@@ -116,8 +117,7 @@ int machine_read(struct engine *g, const char *id, struct machine *ret, struct e
 	auto_fd lock = -1;
 	int rc;
 
-	if (machine_db(g, &db, e) < 0 ||
-	    vm_record_get(db, id, &ret->config, &ret->state, e) < 0)
+	if (machine_db(g, &db, e) < 0 || vm_record_get(db, id, &ret->config, &ret->state, e) < 0)
 		return -e->code;
 	if (ret->state.status != MACHINE_RUNNING || machine_lock(g, id, 0, &lock, &busy) < 0)
 		return 0;
@@ -163,8 +163,8 @@ static int ports_publish(struct machine_config *c, struct err *e)
 		if (!p)
 			return err_set(e, ENOMEM, "ports");
 		c->ports = p;
-		p[c->n_ports++] = (struct machine_port){ .guest_port = (uint16_t)port,
-							 .is_udp = is_udp };
+		p[c->n_ports++] =
+			(struct machine_port){ .guest_port = (uint16_t)port, .is_udp = is_udp };
 	}
 	return 0;
 }
@@ -232,10 +232,11 @@ int engine_machine_remove(struct engine *g, const char *id, bool force, struct e
 	is_running = m.state.status == MACHINE_RUNNING;
 	machine_done(&m);
 	if (is_running && !force)
-		return err_plain(e, EBUSY,
-				 "You cannot remove a running container %s. Stop the container before "
-				 "attempting removal or force remove",
-				 id);
+		return err_plain(
+			e, EBUSY,
+			"You cannot remove a running container %s. Stop the container before "
+			"attempting removal or force remove",
+			id);
 	if (is_running && engine_machine_kill(g, id, 9, e) < 0 && e->code != ESRCH)
 		return -e->code;
 	if (machine_lock(g, id, REMOVE_MS, &lock, e) < 0)

@@ -39,7 +39,8 @@ static json_t *labels(const struct strv *s)
 
 	for (uint32_t i = 0; i < s->n; i++) {
 		const char *eq = strchr(s->v[i], '=');
-		auto_free char *key = eq ? strndup(s->v[i], (size_t)(eq - s->v[i])) : strdup(s->v[i]);
+		auto_free char *key =
+			eq ? strndup(s->v[i], (size_t)(eq - s->v[i])) : strdup(s->v[i]);
 
 		if (key)
 			(void)json_object_set_new(o, key, json_string(eq ? eq + 1 : ""));
@@ -68,8 +69,8 @@ static json_t *bindings(const struct machine_port *ports, uint32_t n)
 		snprintf(host, sizeof(host), "%u", ports[i].host_port);
 		(void)json_array_append_new(
 			list, json_pack("{s:s,s:s}", "HostIp",
-					*ports[i].host_ip ? ports[i].host_ip : "0.0.0.0", "HostPort",
-					ports[i].host_port ? host : ""));
+					*ports[i].host_ip ? ports[i].host_ip : "0.0.0.0",
+					"HostPort", ports[i].host_port ? host : ""));
 	}
 	return o;
 }
@@ -77,10 +78,10 @@ static json_t *bindings(const struct machine_port *ports, uint32_t n)
 static json_t *state_show(const struct machine_state *s)
 {
 	bool runs = s->status == MACHINE_RUNNING;
-	json_t *o = json_pack("{s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:i}", "Status",
-			      machine_status_name(s->status), "Running", runs, "Paused", 0, "Restarting",
-			      0, "OOMKilled", s->was_oom, "Dead", s->status == MACHINE_DEAD, "Pid",
-			      runs ? s->vmm_pid : 0, "ExitCode", s->exit_code);
+	json_t *o = json_pack(
+		"{s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:i}", "Status", machine_status_name(s->status),
+		"Running", runs, "Paused", 0, "Restarting", 0, "OOMKilled", s->was_oom, "Dead",
+		s->status == MACHINE_DEAD, "Pid", runs ? s->vmm_pid : 0, "ExitCode", s->exit_code);
 
 	(void)json_object_set_new(o, "Error", text(s->error));
 	(void)json_object_set_new(o, "StartedAt", time_text(s->started_ns));
@@ -155,9 +156,9 @@ static json_t *caisson_show(const struct machine *m)
 	const struct machine_state *s = &m->state;
 
 	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:s}", "Driver", s->driver,
-			 "Accelerator", s->accel, "AcceleratorReason", s->accel_reason, "Boot", s->boot,
-			 "Kernel", s->kernel, "KeeperPid", s->keeper_pid, "VmmPid", s->vmm_pid,
-			 "DiskBytes", (json_int_t)m->config.disk_bytes, "MemoryBytes",
+			 "Accelerator", s->accel, "AcceleratorReason", s->accel_reason, "Boot",
+			 s->boot, "Kernel", s->kernel, "KeeperPid", s->keeper_pid, "VmmPid",
+			 s->vmm_pid, "DiskBytes", (json_int_t)m->config.disk_bytes, "MemoryBytes",
 			 (json_int_t)m->config.mem_bytes, "WantedDriver", m->config.driver);
 }
 
@@ -230,12 +231,13 @@ static int list_one(struct engine *g, const char *id, bool all, json_t *list, st
 	if (machine_read(g, id, &m, e) < 0)
 		return e->code == ENOENT ? 0 : -e->code; /* removed meanwhile */
 	if (all || m.state.status == MACHINE_RUNNING) {
-		o = json_pack("{s:s,s:s,s:o,s:s,s:I,s:s,s:i,s:I,s:I,s:b}", "id", m.config.id, "name",
-			      m.config.name, "image", text(m.config.image_ref), "image_id",
-			      m.config.image_id, "created_ns", (json_int_t)m.config.created_ns, "status",
-			      machine_status_name(m.state.status), "exit_code", m.state.exit_code,
-			      "started_ns", (json_int_t)m.state.started_ns, "finished_ns",
-			      (json_int_t)m.state.finished_ns, "oom", m.state.was_oom);
+		o = json_pack("{s:s,s:s,s:o,s:s,s:I,s:s,s:i,s:I,s:I,s:b}", "id", m.config.id,
+			      "name", m.config.name, "image", text(m.config.image_ref), "image_id",
+			      m.config.image_id, "created_ns", (json_int_t)m.config.created_ns,
+			      "status", machine_status_name(m.state.status), "exit_code",
+			      m.state.exit_code, "started_ns", (json_int_t)m.state.started_ns,
+			      "finished_ns", (json_int_t)m.state.finished_ns, "oom",
+			      m.state.was_oom);
 		(void)json_object_set_new(o, "command", command_list(&m.config));
 		(void)json_object_set_new(o, "ports", ports_list(&m));
 		(void)json_object_set_new(o, "exposed", strings(&m.config.exposed));

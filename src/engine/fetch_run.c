@@ -2,8 +2,8 @@
 /*
  * fetch_run.c - starting caisson-fetch, hearing its events
  *
- * Packets of a SOCK_SEQPACKET socket, parsed by worker_msg.c. A packet that is too long, unreadable,
- * or comes with other descriptors than its kind has, ends the run.
+ * Packets of a SOCK_SEQPACKET socket, parsed by worker_msg.c. A packet that is too long,
+ * unreadable, or comes with other descriptors than its kind has, ends the run.
  */
 #include "fetch_run.h"
 
@@ -138,7 +138,8 @@ static int run_open(struct engine *g, struct loop *l, struct fetch_run *f, const
 		return err_set(e, errno, "socket");
 	f->sock = pair[0];
 	theirs = pair[1];
-	(void)setsockopt(f->sock, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* the usual one does */
+	(void)setsockopt(f->sock, SOL_SOCKET, SO_SNDBUF, &size,
+			 sizeof(size)); /* the usual one does */
 	if (worker_spawn(g, f, theirs, dirs[0], dirs[1], e) < 0 || request_send(f, request, e) < 0)
 		return -e->code;
 	if (fd_set_nonblock(f->sock, true) < 0)

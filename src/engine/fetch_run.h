@@ -17,7 +17,8 @@ struct engine;
 struct fetch_run;
 
 struct fetch_run_ops {
-	/* fds: two with FETCH_OPEN (file, counts), else -1; taken with TAKE_FD or closed afterwards. */
+	/* fds: two with FETCH_OPEN (file, counts), else -1; taken with TAKE_FD or closed
+	 * afterwards. */
 	void (*event)(void *arg, const struct fetch_event *ev, int fds[2]);
 	void (*lost)(void *arg, const struct err *e); /* ended without a last word; last call */
 	void *arg;

@@ -70,7 +70,8 @@ static int pairs_merge(struct strv *own, const struct strv *under, struct err *e
 	int rc = 0;
 
 	for (uint32_t i = 0; rc == 0 && i < under->n; i++)
-		if (strchr(under->v[i], '=') && under->v[i][0] != '=' && !has_name(own, under->v[i]))
+		if (strchr(under->v[i], '=') && under->v[i][0] != '=' &&
+		    !has_name(own, under->v[i]))
 			rc = strv_add(&all, under->v[i]);
 	for (uint32_t i = 0; rc == 0 && i < own->n; i++) {
 		const struct strv later = { own->v + i + 1, own->n - i - 1 };
@@ -105,7 +106,7 @@ static int labels_default(struct machine_config *c, const json_t *o, struct err 
 	const char *k;
 	int rc = 0;
 
-	json_object_foreach(labels, k, v) {
+	json_object_foreach (labels, k, v) {
 		auto_free char *pair = NULL;
 
 		if (!json_is_string(v) || strchr(k, '='))
@@ -125,7 +126,7 @@ static int exposed_default(struct machine_config *c, const json_t *o, struct err
 	json_t *ports = json_object_get(o, "ExposedPorts"), *v;
 	const char *k;
 
-	json_object_foreach(ports, k, v) {
+	json_object_foreach (ports, k, v) {
 		if (c->exposed.n >= LIST_MAX)
 			return bad(e, "ExposedPorts");
 		if (strv_add(&c->exposed, k) < 0)
@@ -151,8 +152,9 @@ static int config_apply(struct machine_config *c, const json_t *j, struct err *e
 
 	if (!json_is_object(j) || (o && !json_is_object(o) && !json_is_null(o)))
 		return bad(e, "no object");
-	if (command_default(c, o, e) < 0 || env_default(c, o, e) < 0 || labels_default(c, o, e) < 0 ||
-	    exposed_default(c, o, e) < 0 || text_default(&c->user, o, "User", e) < 0 ||
+	if (command_default(c, o, e) < 0 || env_default(c, o, e) < 0 ||
+	    labels_default(c, o, e) < 0 || exposed_default(c, o, e) < 0 ||
+	    text_default(&c->user, o, "User", e) < 0 ||
 	    text_default(&c->cwd, o, "WorkingDir", e) < 0)
 		return -e->code;
 	return text_default(&c->stop_signal, o, "StopSignal", e);

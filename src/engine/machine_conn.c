@@ -3,8 +3,8 @@
  * machine_conn.c - a client's end of a keeper's session
  *
  * Two directions, pumped by poll: what the user types (detach keys taken out) and what comes back.
- * stdin is read only while the keeper takes what was sent, so that neither side ever holds more than
- * a few frames.
+ * stdin is read only while the keeper takes what was sent, so that neither side ever holds more
+ * than a few frames.
  */
 #include <poll.h>
 #include <signal.h>
@@ -21,7 +21,7 @@
 #include "machine_internal.h"
 
 #define READ_CHUNK   (32U << 10)
-#define IN_MAX	     (AGENT_HEAD_LEN + AGENT_PAYLOAD_MAX + READ_CHUNK)
+#define IN_MAX       (AGENT_HEAD_LEN + AGENT_PAYLOAD_MAX + READ_CHUNK)
 #define KEYS_MAX     16U
 #define DEFAULT_KEYS "ctrl-p,ctrl-q"
 
@@ -195,8 +195,9 @@ static int keeper_spawn(struct engine *g, const char *id, const struct start_opt
 {
 	struct store *s = engine_store(g);
 	char path[4096], flags[8], rows[8], cols[8];
-	const char *const argv[] = { "caisson-keeper", store_root_path(s), store_run_path(s), id,
-				     flags,	      rows,		  cols,		    NULL };
+	const char *const argv[] = {
+		"caisson-keeper", store_root_path(s), store_run_path(s), id, flags, rows, cols, NULL
+	};
 	/* Its words reach nobody once we are gone, but phases and warnings of a start do. */
 	const char *trace = getenv("CAISSON_TRACE");
 	const int fds[] = { -1, -1, trace && *trace ? STDERR_FILENO : -1, sock };
@@ -255,8 +256,9 @@ int engine_machine_start(struct engine *g, const char *id, const struct start_op
 int engine_machine_attach(struct engine *g, const char *id, const struct start_options *o,
 			  struct machine_conn **ret, struct err *e)
 {
-	const struct ctl_attach a = { .flags = (o->attach_stdin ? (uint32_t)CTL_ATTACH_STDIN : 0U) |
-					       (o->attach_output ? (uint32_t)CTL_ATTACH_OUTPUT : 0U),
+	const struct ctl_attach a = { .flags =
+					      (o->attach_stdin ? (uint32_t)CTL_ATTACH_STDIN : 0U) |
+					      (o->attach_output ? (uint32_t)CTL_ATTACH_OUTPUT : 0U),
 				      .rows = o->rows,
 				      .cols = o->cols };
 	struct machine m = { 0 };
@@ -339,12 +341,17 @@ static int exec_put(struct machine_conn *c, const struct machine_config *cfg,
 
 	env_unique(&env);
 	r = (struct agent_run){
-		.flags = (o->has_tty ? AGENT_RUN_TTY : 0U) | (o->attach_stdin ? AGENT_RUN_STDIN : 0U) |
+		.flags = (o->has_tty ? AGENT_RUN_TTY : 0U) |
+			 (o->attach_stdin ? AGENT_RUN_STDIN : 0U) |
 			 (o->is_privileged ? AGENT_RUN_PRIVILEGED : 0U),
 		.argv = { (const char **)o->argv.v, o->argv.n },
 		.env = { (const char **)env.v, env.n },
-		.cwd = o->cwd && *o->cwd ? o->cwd : cfg->cwd ? cfg->cwd : "",
-		.user = o->user && *o->user ? o->user : cfg->user ? cfg->user : "",
+		.cwd = o->cwd && *o->cwd ? o->cwd
+		       : cfg->cwd        ? cfg->cwd
+					 : "",
+		.user = o->user && *o->user ? o->user
+			: cfg->user         ? cfg->user
+					    : "",
 		.rows = o->rows,
 		.cols = o->cols,
 	};
@@ -534,7 +541,8 @@ static int signals_open(bool proxy, sigset_t *old)
 	sigemptyset(&set);
 	sigaddset(&set, SIGWINCH);
 	if (proxy) {
-		static const int passed[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM };
+		static const int passed[] = { SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
+					      SIGUSR1, SIGUSR2, SIGALRM };
 
 		for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
 			sigaddset(&set, passed[i]);
@@ -591,10 +599,9 @@ int machine_conn_run(struct machine_conn *c, int in_fd, bool proxy_signals,
 		     const struct machine_conn_ops *ops, enum conn_end *ret_end, int *ret_code,
 		     struct err *e)
 {
-	struct pump p = { .c = c,
-			  .ops = ops,
-			  .in_fd = in_fd,
-			  .in_is_open = in_fd >= 0 && c->wants_stdin };
+	struct pump p = {
+		.c = c, .ops = ops, .in_fd = in_fd, .in_is_open = in_fd >= 0 && c->wants_stdin
+	};
 	sigset_t old;
 	int rc;
 

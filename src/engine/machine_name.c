@@ -6,21 +6,24 @@
 #include <sys/random.h>
 
 static const char *const qualities[] = {
-	"amber",  "ample",  "bold",  "brave",  "bright", "brisk",  "calm",    "clear",  "crisp", "deep",
-	"eager",  "early",  "fair",  "fast",   "firm",   "fresh",  "gentle",  "glad",   "grand", "green",
-	"keen",   "kind",   "light", "lively", "lucid",  "merry",  "mild",    "neat",   "noble", "plain",
-	"polite", "proud",  "quick", "quiet",  "rapid",  "ready",  "round",   "sharp",  "shiny", "silent",
-	"sleek",  "smooth", "solid", "steady", "stout",  "sturdy", "sunny",   "swift",  "tidy",  "vivid",
-	"warm",   "wide",   "wise",  "young",  "able",   "agile",  "buoyant", "candid", "civil", "hardy",
+	"amber",  "ample", "bold",    "brave",  "bright", "brisk",  "calm",  "clear",  "crisp",
+	"deep",   "eager", "early",   "fair",   "fast",   "firm",   "fresh", "gentle", "glad",
+	"grand",  "green", "keen",    "kind",   "light",  "lively", "lucid", "merry",  "mild",
+	"neat",   "noble", "plain",   "polite", "proud",  "quick",  "quiet", "rapid",  "ready",
+	"round",  "sharp", "shiny",   "silent", "sleek",  "smooth", "solid", "steady", "stout",
+	"sturdy", "sunny", "swift",   "tidy",   "vivid",  "warm",   "wide",  "wise",   "young",
+	"able",   "agile", "buoyant", "candid", "civil",  "hardy",
 };
 
 static const char *const things[] = {
-	"anchor", "barge",   "basin",  "beacon", "bollard", "bridge",  "buoy",   "canal",  "capstan", "cargo",
-	"coral",  "crane",   "current", "davit", "deck",    "delta",   "diver",  "dock",   "dredger", "ferry",
-	"fender", "fjord",   "gangway", "gull",  "harbor",  "hatch",   "heron",  "hull",   "inlet",   "islet",
-	"jetty",  "keel",    "lagoon", "lantern", "lock",   "mast",    "mooring", "osprey", "pier",   "pilot",
-	"piling", "pontoon", "quay",   "reef",   "rigger",  "rudder",  "sail",   "seal",   "shoal",   "sluice",
-	"strait", "tide",    "trestle", "tugboat", "vessel", "wharf",  "winch",  "wave",   "weir",    "whistle",
+	"anchor",  "barge",   "basin",   "beacon",  "bollard", "bridge",  "buoy",    "canal",
+	"capstan", "cargo",   "coral",   "crane",   "current", "davit",   "deck",    "delta",
+	"diver",   "dock",    "dredger", "ferry",   "fender",  "fjord",   "gangway", "gull",
+	"harbor",  "hatch",   "heron",   "hull",    "inlet",   "islet",   "jetty",   "keel",
+	"lagoon",  "lantern", "lock",    "mast",    "mooring", "osprey",  "pier",    "pilot",
+	"piling",  "pontoon", "quay",    "reef",    "rigger",  "rudder",  "sail",    "seal",
+	"shoal",   "sluice",  "strait",  "tide",    "trestle", "tugboat", "vessel",  "wharf",
+	"winch",   "wave",    "weir",    "whistle",
 };
 
 static int random_fill(void *p, size_t len, struct err *e)

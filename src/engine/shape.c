@@ -80,8 +80,8 @@ static void stamp_make(const struct vm_driver_ops *d, char *ret, size_t len)
 		*ret = '\0'; /* matches no cache */
 		return;
 	}
-	snprintf(ret, len, "1 %s %s %" PRIdMAX " %" PRIdMAX ".%09ld %" PRIuMAX, CAISSON_VERSION, boot,
-		 (intmax_t)st.st_size, (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+	snprintf(ret, len, "1 %s %s %" PRIdMAX " %" PRIdMAX ".%09ld %" PRIuMAX, CAISSON_VERSION,
+		 boot, (intmax_t)st.st_size, (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
 		 (uintmax_t)st.st_ino);
 }
 

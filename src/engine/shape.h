@@ -9,7 +9,7 @@
 
 #include "template.h"
 
-#define SHAPE_MEM_DEFAULT (512ULL << 20)
+#define SHAPE_MEM_DEFAULT  (512ULL << 20)
 #define SHAPE_CPUS_DEFAULT 1U
 #define SHAPE_CMDLINE                                                                              \
 	"quiet loglevel=1 panic=-1 reboot=k mitigations=off random.trust_cpu=on "                  \

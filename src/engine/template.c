@@ -25,8 +25,8 @@
 #include "template_internal.h"
 
 #define TEMPLATE_VERSION 1 /* counts up when guest or host expect another state in a template */
-#define WORKER		 "caisson-template"
-#define JSON_LIMIT	 65536U
+#define WORKER           "caisson-template"
+#define JSON_LIMIT       65536U
 
 void template_done(struct template *t)
 {
@@ -142,9 +142,18 @@ int template_make_in_background(struct engine *g, const struct template_want *w,
 {
 	struct store *s;
 	char path[4096], mem[32], cpus[16], disk[32];
-	const char *argv[] = { WORKER, "make", NULL, NULL, w->driver->name, w->kernel ? w->kernel : "",
-			       mem,    cpus,   w->has_net ? "1" : "0", w->image_id ? w->image_id : "",
-			       disk,   NULL };
+	const char *argv[] = { WORKER,
+			       "make",
+			       NULL,
+			       NULL,
+			       w->driver->name,
+			       w->kernel ? w->kernel : "",
+			       mem,
+			       cpus,
+			       w->has_net ? "1" : "0",
+			       w->image_id ? w->image_id : "",
+			       disk,
+			       NULL };
 	struct child_spec spec = { .path = path,
 				   .argv = argv,
 				   .fds = (const int[]){ -1, -1, -1 },
@@ -224,7 +233,8 @@ static uint64_t file_bytes(int root_fd, const char *key, const char *name)
 	struct stat st;
 
 	snprintf(path, sizeof(path), "templates/%s/%s", key, name);
-	return fstatat(root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+	return fstatat(root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0
+								    : (uint64_t)st.st_blocks * 512;
 }
 
 static int prune_one(struct store *s, const char *key, uint64_t *io_freed, struct err *e)
@@ -262,7 +272,7 @@ int engine_template_prune(struct engine *g, uint64_t *ret_freed, struct err *e)
 	if (engine_store_need(g, &s, e) < 0)
 		return -e->code;
 	rc = engine_template_list(g, &list, e);
-	json_array_foreach(list, i, j) {
+	json_array_foreach (list, i, j) {
 		const char *key = json_string_value(json_object_get(j, "key"));
 
 		if (rc == 0 && key && key_is_valid(key))

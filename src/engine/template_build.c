@@ -74,7 +74,8 @@ static int writable_make(struct build *b, struct err *e)
 		return err_set(e, errno, "parents");
 	if (disk_parent_open(parents, b->w->disk_bytes, &parent, e) < 0)
 		return -e->code;
-	b->t.writable_fd = openat(store_root_fd(s), "templates", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	b->t.writable_fd =
+		openat(store_root_fd(s), "templates", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	if (b->t.writable_fd < 0)
 		return err_set(e, errno, "writable layer of the template");
 	return disk_copy_sparse(parent, b->t.writable_fd, e);
@@ -87,8 +88,7 @@ static int image_set_up(struct build *b, struct err *e)
 	base.image_id = NULL;
 	if (template_get(b->g, &base, &b->base, e) < 0 ||
 	    store_image_disk(engine_store(b->g), b->w->image_id, &b->image, e) < 0 ||
-	    writable_make(b, e) < 0 ||
-	    template_mem_make(b->base.mem_bytes, &b->t.mem_fd, e) < 0 ||
+	    writable_make(b, e) < 0 || template_mem_make(b->base.mem_bytes, &b->t.mem_fd, e) < 0 ||
 	    disk_copy_sparse(b->base.mem_fd, b->t.mem_fd, e) < 0)
 		return -e->code;
 	b->parts = calloc(b->image.n_parts, sizeof(*b->parts));
@@ -107,9 +107,9 @@ static int image_set_up(struct build *b, struct err *e)
 							       .size = b->image.disk_len,
 							       .parts = b->parts,
 							       .n_parts = b->image.n_parts };
-	b->spec.disks[TEMPLATE_DISK_WRITABLE] = (struct vm_disk){
-		.kind = VM_DISK_RAW, .fd = b->t.writable_fd, .size = b->w->disk_bytes
-	};
+	b->spec.disks[TEMPLATE_DISK_WRITABLE] = (struct vm_disk){ .kind = VM_DISK_RAW,
+								  .fd = b->t.writable_fd,
+								  .size = b->w->disk_bytes };
 	return 0;
 }
 

@@ -18,7 +18,7 @@
 #include "kernel.h"
 #include "template_internal.h"
 
-#define PAGE	   4096U
+#define PAGE       4096U
 #define COPY_CHUNK (1U << 20)
 #define JSON_LIMIT 65536U
 
@@ -90,7 +90,8 @@ static int memory_copy(int from, int to, uint64_t size, struct err *e)
 			for (size_t i = 0; rc == 0 && i < n;) {
 				size_t run = i;
 
-				while (run < n && !is_zero(chunk + run, MIN_OF((size_t)PAGE, n - run)))
+				while (run < n &&
+				       !is_zero(chunk + run, MIN_OF((size_t)PAGE, n - run)))
 					run += PAGE;
 				run = MIN_OF(run, n);
 				if (run > i)

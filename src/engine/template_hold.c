@@ -22,7 +22,7 @@
 #define HOLD_MAGIC   0x31505443U /* "CTP1" */
 #define HELD_FDS_MAX 3U
 #define ANSWER_MS    5000
-#define WORKER	     "caisson-template"
+#define WORKER       "caisson-template"
 
 struct held {
 	uint32_t magic;
@@ -76,7 +76,9 @@ int template_hold_start(struct engine *g, const struct template *t, struct err *
 	struct store *s = engine_store(g);
 	char name[96], path[4096], mem[32];
 	const char *const argv[] = { WORKER, "hold", mem, t->writable_fd >= 0 ? "1" : "0", NULL };
-	struct child_spec spec = { .path = path, .argv = argv, .n_fds = 7,
+	struct child_spec spec = { .path = path,
+				   .argv = argv,
+				   .n_fds = 7,
 				   .flags = CHILD_NEW_SESSION | CHILD_NO_NEW_PRIVS };
 	auto_fd listener = -1;
 	pid_t pid;

@@ -2,8 +2,8 @@
 /*
  * unpack_job.h - one run of caisson-unpack
  *
- * The worker dies with the engine. Its reply is read to its end, bounded, and given out raw: parsing
- * is worker_msg.h's.
+ * The worker dies with the engine. Its reply is read to its end, bounded, and given out raw:
+ * parsing is worker_msg.h's.
  */
 #ifndef UNPACK_JOB_H
 #define UNPACK_JOB_H

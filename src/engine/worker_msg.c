@@ -13,8 +13,8 @@
 
 #define JSON_DEPTH_FLAGS JSON_REJECT_DUPLICATES /* jansson itself stops at 2048 levels */
 
-static const char *const kind_names[] = { "document", "layers",  "exists", "open",    "progress",
-					  "mounted",  "done",    "complete", "error" };
+static const char *const kind_names[] = { "document", "layers", "exists",   "open", "progress",
+					  "mounted",  "done",   "complete", "error" };
 _Static_assert(ARRAY_SIZE(kind_names) == FETCH_KIND_COUNT_, "a name for each kind");
 
 static bool digest_is_valid(const char *d)
@@ -70,10 +70,11 @@ static int code_get(const json_t *o)
 		const char *name;
 		int code;
 	} codes[] = {
-		{ "unauthorized", EACCES }, { "denied", EPERM },      { "not_found", ENOENT },
-		{ "unavailable", EHOSTUNREACH }, { "timeout", ETIMEDOUT }, { "invalid", EBADMSG },
-		{ "too_big", EFBIG },       { "no_platform", ENOENT }, { "tls", EPROTO },
-		{ "disk_full", ENOSPC },
+		{ "unauthorized", EACCES }, { "denied", EPERM },
+		{ "not_found", ENOENT },    { "unavailable", EHOSTUNREACH },
+		{ "timeout", ETIMEDOUT },   { "invalid", EBADMSG },
+		{ "too_big", EFBIG },       { "no_platform", ENOENT },
+		{ "tls", EPROTO },          { "disk_full", ENOSPC },
 	};
 	const char *name = json_string_value(json_object_get(o, "code"));
 
@@ -128,7 +129,8 @@ static bool event_get(const json_t *o, struct fetch_event *ev)
 int fetch_event_parse(const char *packet, size_t len, struct fetch_event *ret, struct err *e)
 {
 	struct fetch_event ev = { 0 };
-	json_t *j = len <= FETCH_PACKET_MAX ? json_loadb(packet, len, JSON_DEPTH_FLAGS, NULL) : NULL;
+	json_t *j =
+		len <= FETCH_PACKET_MAX ? json_loadb(packet, len, JSON_DEPTH_FLAGS, NULL) : NULL;
 	bool ok = json_is_object(j) && event_get(j, &ev);
 
 	json_decref(j);

@@ -4,10 +4,10 @@
 
 #include <string.h>
 
-#define LOWER	   "abcdefghijklmnopqrstuvwxyz"
-#define DIGITS	   "0123456789"
+#define LOWER      "abcdefghijklmnopqrstuvwxyz"
+#define DIGITS     "0123456789"
 #define ALNUM_LOW  LOWER DIGITS
-#define WORD	   ALNUM_LOW "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+#define WORD       ALNUM_LOW "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 #define SHA256_LEN 64
 
 static bool digest_is_valid(const char *d)
@@ -143,15 +143,17 @@ int ref_parse(const char *text, struct ref *ret, struct err *e)
 		snprintf(r.tag, sizeof(r.tag), "latest");
 	if (!name_split(rest, &r)) {
 		if (strpbrk(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
-			return err_plain(e, EINVAL,
-					 "invalid reference format: repository name must be lowercase: "
-					 "\"%.300s\"",
-					 text);
+			return err_plain(
+				e, EINVAL,
+				"invalid reference format: repository name must be lowercase: "
+				"\"%.300s\"",
+				text);
 		return invalid(text, e);
 	}
 	if (strspn(rest, DIGITS "abcdef") == SHA256_LEN && strlen(text) == SHA256_LEN)
-		return err_plain(e, EINVAL, "invalid repository name (%s), cannot specify 64-byte "
-					    "hexadecimal strings",
+		return err_plain(e, EINVAL,
+				 "invalid repository name (%s), cannot specify 64-byte "
+				 "hexadecimal strings",
 				 text);
 	*ret = r;
 	return 0;

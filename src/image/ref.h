@@ -2,9 +2,9 @@
 /*
  * ref.h - names of images: [HOST[:PORT]/]PATH[:TAG][@DIGEST]
  *
- * Docker's rules: the first component is a host if it has a dot or a colon or is "localhost"; without
- * a host docker.io is meant, and library/ before a path of one component; without a tag and digest,
- * latest. Grammar: github.com/distribution/reference. Pure.
+ * Docker's rules: the first component is a host if it has a dot or a colon or is "localhost";
+ * without a host docker.io is meant, and library/ before a path of one component; without a tag and
+ * digest, latest. Grammar: github.com/distribution/reference. Pure.
  */
 #ifndef REF_H
 #define REF_H
@@ -14,15 +14,15 @@
 
 #include "err.h"
 
-#define REF_PATH_MAX	255U
-#define REF_TAG_MAX	128U
-#define REF_NORMAL_SIZE 512U
+#define REF_PATH_MAX     255U
+#define REF_TAG_MAX      128U
+#define REF_NORMAL_SIZE  512U
 #define REF_DEFAULT_HOST "docker.io"
 
 struct ref {
-	char host[256];	 /* "docker.io", "localhost:5000" */
-	char path[256];	 /* "library/nginx" */
-	char tag[129];	 /* "" when only a digest was given */
+	char host[256];  /* "docker.io", "localhost:5000" */
+	char path[256];  /* "library/nginx" */
+	char tag[129];   /* "" when only a digest was given */
 	char digest[80]; /* "sha256:..." or "" */
 };
 

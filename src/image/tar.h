@@ -14,9 +14,10 @@
 #include "byte_source.h"
 #include "ltree.h"
 
-#define TAR_BLOCK          512U
-#define TAR_PAX_MAX        (1U << 20)   /* bytes of one pax header */
-#define TAR_PAX_GLOBAL_MAX (16U << 10)  /* of all global ones together: read again for each entry  \
+#define TAR_BLOCK   512U
+#define TAR_PAX_MAX (1U << 20) /* bytes of one pax header */
+#define TAR_PAX_GLOBAL_MAX                                                                         \
+	(16U << 10)                     /* of all global ones together: read again for each entry  \
 					 */
 #define TAR_LONG_MAX  (128U << 10)      /* GNU long name or link */
 #define TAR_MAP_MAX   LTREE_EXTENTS_MAX /* pieces of a sparse file */

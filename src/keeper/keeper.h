@@ -60,7 +60,7 @@ struct keeper {
 	struct buf agent_in, agent_out;
 
 	struct log_file log;
-	bool main_has_ended; /* it ran and is gone, or never ran */
+	bool main_has_ended;     /* it ran and is gone, or never ran */
 	uint32_t main_unread[2]; /* bytes of stdout, stderr that were not credited yet */
 	uint64_t main_in_credit;
 	bool main_in_ended;
@@ -93,7 +93,8 @@ must_check int session_attach(struct session *s, const struct ctl_attach *a);
 must_check int sessions_listen(struct keeper *k, struct err *e);
 void sessions_output(struct keeper *k, const struct agent_frame *f);
 void sessions_started(struct keeper *k, const struct agent_frame *f);
-void sessions_credit(struct keeper *k, uint32_t stream, uint32_t bytes); /* of stdin, by the guest */
+void sessions_credit(struct keeper *k, uint32_t stream,
+		     uint32_t bytes);                                  /* of stdin, by the guest */
 void sessions_exec_end(struct keeper *k, const struct agent_frame *f); /* EXITED, FAILED */
 void sessions_main_end(struct keeper *k, uint32_t code);
 void sessions_error(struct keeper *k, uint32_t code, const char *text);

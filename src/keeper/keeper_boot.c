@@ -184,9 +184,9 @@ static int writable_add(struct keeper *k, struct boot *b, struct err *e)
 	}
 	if (rc < 0)
 		return err_wrap(e, "writable layer");
-	b->spec.disks[TEMPLATE_DISK_WRITABLE] = (struct vm_disk){
-		.kind = VM_DISK_RAW, .fd = b->writable_fd, .size = k->want.disk_bytes
-	};
+	b->spec.disks[TEMPLATE_DISK_WRITABLE] = (struct vm_disk){ .kind = VM_DISK_RAW,
+								  .fd = b->writable_fd,
+								  .size = k->want.disk_bytes };
 	return 0;
 }
 
@@ -269,8 +269,7 @@ static int vmm_start(struct keeper *k, struct boot *b, struct err *e)
 	k->agent_fd = pair[0];
 	b->agent_fd = pair[1];
 	b->spec.agent_fd = b->agent_fd;
-	if (vm_spec_check(&b->spec, e) < 0 ||
-	    k->driver->launch(&b->spec, &info, &k->vm, e) < 0)
+	if (vm_spec_check(&b->spec, e) < 0 || k->driver->launch(&b->spec, &info, &k->vm, e) < 0)
 		return -e->code;
 	snprintf(k->state.driver, sizeof(k->state.driver), "%s", k->driver->name);
 	snprintf(k->state.accel, sizeof(k->state.accel), "%s", info.accel);

@@ -14,13 +14,13 @@
 #include "keeper.h"
 #include "log.h"
 
-#define SHUTDOWN_MS	5000
-#define KILL_MS		5000 /* for the guest to report the end of a killed process */
-#define STOP_DEFAULT_S	10
-#define CODE_KILLED	137U
-#define SIGNAL_LAST	64
-#define GUEST_SIGRTMIN	34
-#define STOP_MAX_S	4000000U
+#define SHUTDOWN_MS    5000
+#define KILL_MS        5000 /* for the guest to report the end of a killed process */
+#define STOP_DEFAULT_S 10
+#define CODE_KILLED    137U
+#define SIGNAL_LAST    64
+#define GUEST_SIGRTMIN 34
+#define STOP_MAX_S     4000000U
 
 int keeper_signal_number(const char *name)
 {

@@ -14,8 +14,8 @@
 #include "log.h"
 
 #define READ_CHUNK (64U << 10)
-#define IN_MAX	   (AGENT_HEAD_LEN + AGENT_PAYLOAD_MAX + READ_CHUNK)
-#define OUT_MAX	   (64U << 20) /* orders, and AGENT_WINDOW of stdin per stream */
+#define IN_MAX     (AGENT_HEAD_LEN + AGENT_PAYLOAD_MAX + READ_CHUNK)
+#define OUT_MAX    (64U << 20) /* orders, and AGENT_WINDOW of stdin per stream */
 
 static void garbage(struct keeper *k, const char *why)
 {
@@ -173,8 +173,8 @@ static void frames_handle(struct keeper *k)
 
 	while (k->agent_fd >= 0) {
 		size_t len;
-		int rc = agent_frame_parse(k->agent_in.data + used, k->agent_in.len - used, &f, &len,
-					   &e);
+		int rc = agent_frame_parse(k->agent_in.data + used, k->agent_in.len - used, &f,
+					   &len, &e);
 
 		if (rc < 0)
 			garbage(k, e.msg);

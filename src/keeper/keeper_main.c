@@ -16,9 +16,9 @@
 #include "keeper.h"
 #include "log.h"
 
-#define START_FD	3
+#define START_FD        3
 #define START_TIMEOUT_S 60
-#define START_LIMIT_S	86400
+#define START_LIMIT_S   86400
 
 static void vm_ended(void *arg, uint32_t events)
 {

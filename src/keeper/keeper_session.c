@@ -4,8 +4,8 @@
  *
  * A session is one connection. Output that a client does not take fast enough stays in its buffer;
  * while an attached client has more than KEEPER_OUT_HIGH waiting, the guest gets no new credit for
- * that process, so the app waits, as it would on a slow terminal. The log never waits. Input is read
- * from a client only while the guest has given credit for it.
+ * that process, so the app waits, as it would on a slow terminal. The log never waits. Input is
+ * read from a client only while the guest has given credit for it.
  */
 #include <string.h>
 #include <sys/socket.h>
@@ -18,8 +18,8 @@
 #include "vm_record.h"
 
 #define SESSIONS_MAX AGENT_STREAMS_MAX
-#define IN_MAX	     (AGENT_HEAD_LEN + AGENT_PAYLOAD_MAX + AGENT_DATA_MAX)
-#define OUT_MAX	     (16U << 20)
+#define IN_MAX       (AGENT_HEAD_LEN + AGENT_PAYLOAD_MAX + AGENT_DATA_MAX)
+#define OUT_MAX      (16U << 20)
 #define DRAIN_S      5
 #define SOCKET_NAME  "ctl.sock"
 
@@ -92,8 +92,8 @@ static uint64_t *in_credit(struct session *s)
 
 static void watch_update(struct session *s)
 {
-	bool may_read = !s->wants_stdin || *in_credit(s) >= AGENT_DATA_MAX ||
-			s->k->phase != KEEPER_RUNNING;
+	bool may_read =
+		!s->wants_stdin || *in_credit(s) >= AGENT_DATA_MAX || s->k->phase != KEEPER_RUNNING;
 	struct err e = { 0 };
 
 	if (s->watch && loop_watch_set(s->watch,
@@ -506,9 +506,9 @@ static void frames_handle(struct session *s)
 			reply_error(s, EPROTO, e.msg);
 		if (rc <= 0)
 			return;
-		if (f.type == AGENT_STDIN &&
-		    (k->phase == KEEPER_BOOTING ||
-		     (s->wants_stdin && f.payload.len > *in_credit(s) && k->phase == KEEPER_RUNNING)))
+		if (f.type == AGENT_STDIN && (k->phase == KEEPER_BOOTING ||
+					      (s->wants_stdin && f.payload.len > *in_credit(s) &&
+					       k->phase == KEEPER_RUNNING)))
 			return; /* later */
 		if (s->kind == SESSION_NEW)
 			first_frame(s, &f);

@@ -12,17 +12,22 @@
 
 int log_file_open(int dir_fd, struct log_file *ret, struct err *e)
 {
-	*ret = (struct log_file){ .fd = openat(dir_fd, LOG_FILE_NAME,
-					       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
-						       O_NOFOLLOW,
-					       0600) };
+	*ret = (struct log_file){
+		.fd = openat(dir_fd, LOG_FILE_NAME,
+			     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600)
+	};
 	return ret->fd < 0 ? err_set(e, errno, "create the log") : 0;
 }
 
 /* Length of the valid UTF-8 sequence at p (RFC 3629), 0 for none. */
 static size_t utf8_len(const uint8_t *p, size_t n)
 {
-	size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+	size_t len = p[0] < 0x80   ? 1
+		     : p[0] < 0xc2 ? 0
+		     : p[0] < 0xe0 ? 2
+		     : p[0] < 0xf0 ? 3
+		     : p[0] < 0xf5 ? 4
+				   : 0;
 
 	if (len == 0 || len > n)
 		return 0;

@@ -15,7 +15,7 @@
 #define NET_GATEWAY_IP 0x0a000202U /* 10.0.2.2 */
 #define NET_DNS_IP     0x0a000203U /* 10.0.2.3: queries go on to the host's resolver */
 #define NET_PREFIX_LEN 24
-#define NET_MTU	       65520U
+#define NET_MTU        65520U
 
 /* A locally administered MAC from a machine's id (hex digits). */
 void net_mac(const char *id, uint8_t ret[6]);

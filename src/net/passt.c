@@ -2,8 +2,8 @@
 /*
  * passt.c - start passt with a plan
  *
- * Ports are checked by binding them first: passt's own message comes too late and in another form. Between
- * check and use another process may take a port; passt then ends, and so does the start.
+ * Ports are checked by binding them first: passt's own message comes too late and in another form.
+ * Between check and use another process may take a port; passt then ends, and so does the start.
  */
 #include "passt.h"
 
@@ -37,13 +37,18 @@ static int port_bind(const struct machine_port *p, uint16_t *ret_port, int *ret_
 	if (fd < 0)
 		return err_set(e, errno, "socket");
 	a.sa.sa_family = is_v6 ? AF_INET6 : AF_INET;
-	if (*p->host_ip && inet_pton(a.sa.sa_family, p->host_ip, is_v6 ? (void *)&a.in6.sin6_addr : (void *)&a.in.sin_addr) != 1)
+	if (*p->host_ip &&
+	    inet_pton(a.sa.sa_family, p->host_ip,
+		      is_v6 ? (void *)&a.in6.sin6_addr : (void *)&a.in.sin_addr) != 1)
 		return err_plain(e, EINVAL, "invalid IP address: %s", p->host_ip);
 	a.in.sin_port = htons(p->host_port); /* at the same place in both */
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)); /* only old connections matter less */
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one,
+			 sizeof(one)); /* only old connections matter less */
 	if (bind(fd, &a.sa, len) < 0 || (!p->is_udp && listen(fd, 1) < 0))
-		return err_plain(e, errno, "Bind for %s:%u failed: %s", *p->host_ip ? p->host_ip : "0.0.0.0", p->host_port,
-				 errno == EADDRINUSE ? "port is already allocated" : strerror(errno));
+		return err_plain(e, errno, "Bind for %s:%u failed: %s",
+				 *p->host_ip ? p->host_ip : "0.0.0.0", p->host_port,
+				 errno == EADDRINUSE ? "port is already allocated"
+						     : strerror(errno));
 	if (getsockname(fd, &a.sa, &len) < 0)
 		return err_set(e, errno, "getsockname");
 	*ret_port = ntohs(a.in.sin_port);
@@ -86,9 +91,17 @@ static int args_add(struct args *a, const char *text)
 static int args_build(struct args *a, const struct machine_port *ports, uint32_t n)
 {
 	char ip[16], gateway[16], dns[16], mtu[16];
-	const char *fixed[] = { "passt", "--foreground", "--stderr", "--quiet", "--fd", "3", "--no-map-gw", "--no-dhcp", "--no-dhcpv6",
-				"--no-ndp", "--no-ra", "-4", "--address", ip, "--netmask", "24", "--gateway", gateway,
-				"--dns-forward", dns, "--mtu", mtu };
+	const char *fixed[] = { "passt",         "--foreground",
+				"--stderr",      "--quiet",
+				"--fd",          "3",
+				"--no-map-gw",   "--no-dhcp",
+				"--no-dhcpv6",   "--no-ndp",
+				"--no-ra",       "-4",
+				"--address",     ip,
+				"--netmask",     "24",
+				"--gateway",     gateway,
+				"--dns-forward", dns,
+				"--mtu",         mtu };
 	int rc = 0;
 
 	net_ip_text(NET_GUEST_IP, ip);
@@ -101,7 +114,8 @@ static int args_build(struct args *a, const struct machine_port *ports, uint32_t
 		const struct machine_port *p = &ports[i];
 		char spec[96];
 
-		snprintf(spec, sizeof(spec), "%s%s%u:%u", p->host_ip, *p->host_ip ? "/" : "", p->host_port, p->guest_port);
+		snprintf(spec, sizeof(spec), "%s%s%u:%u", p->host_ip, *p->host_ip ? "/" : "",
+			 p->host_port, p->guest_port);
 		rc = args_add(a, p->is_udp ? "--udp-ports" : "--tcp-ports");
 		if (rc == 0)
 			rc = args_add(a, spec);
@@ -113,14 +127,17 @@ int passt_start(const struct machine_port *ports, uint32_t n, struct passt *ret,
 {
 	int pair[2] = { -1, -1 }, errs[2] = { -1, -1 }, rc;
 	struct args a = { 0 };
-	struct child_spec s = { .path = "passt", .argv = (const char *const *)a.v, .n_fds = 4,
+	struct child_spec s = { .path = "passt",
+				.argv = (const char *const *)a.v,
+				.n_fds = 4,
 				.flags = CHILD_DIE_WITH_PARENT | CHILD_NEW_SESSION };
 
 	*ret = (struct passt)PASST_NONE;
 	rc = args_build(&a, ports, n);
 	if (rc < 0)
 		rc = err_set(e, -rc, "command line of passt");
-	else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 || pipe2(errs, O_CLOEXEC | O_NONBLOCK) < 0)
+	else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ||
+		 pipe2(errs, O_CLOEXEC | O_NONBLOCK) < 0)
 		rc = err_set(e, errno, "sockets of passt");
 	if (rc == 0) {
 		s.fds = (int[]){ -1, -1, errs[1], pair[1] };

@@ -44,7 +44,8 @@ int agent_call_send(struct agent_call *c, struct buf *out, uint32_t timeout_ms, 
 	return 0;
 }
 
-static int frame_matches(const struct agent_frame *f, uint16_t type, uint16_t request, struct err *e)
+static int frame_matches(const struct agent_frame *f, uint16_t type, uint16_t request,
+			 struct err *e)
 {
 	uint16_t about;
 	uint32_t code;
@@ -62,7 +63,8 @@ static int frame_matches(const struct agent_frame *f, uint16_t type, uint16_t re
 	return type != AGENT_OK || (f->payload.len == 2 && get_le16(f->payload.data) == request);
 }
 
-int agent_call_wait(struct agent_call *c, uint16_t type, uint16_t request, uint32_t timeout_ms, struct err *e)
+int agent_call_wait(struct agent_call *c, uint16_t type, uint16_t request, uint32_t timeout_ms,
+		    struct err *e)
 {
 	int64_t until = now_ms() + timeout_ms;
 

@@ -17,12 +17,14 @@ struct agent_call {
 };
 
 /* Send what is in `out` (emptied). */
-must_check int agent_call_send(struct agent_call *c, struct buf *out, uint32_t timeout_ms, struct err *e);
+must_check int agent_call_send(struct agent_call *c, struct buf *out, uint32_t timeout_ms,
+			       struct err *e);
 /*
- * Wait for a frame of `type` on stream 0, dropping others. For AGENT_OK: the answer to `request`; an
- * AGENT_ERROR of the guest becomes the error.
+ * Wait for a frame of `type` on stream 0, dropping others. For AGENT_OK: the answer to `request`;
+ * an AGENT_ERROR of the guest becomes the error.
  */
-must_check int agent_call_wait(struct agent_call *c, uint16_t type, uint16_t request, uint32_t timeout_ms, struct err *e);
+must_check int agent_call_wait(struct agent_call *c, uint16_t type, uint16_t request,
+			       uint32_t timeout_ms, struct err *e);
 void agent_call_done(struct agent_call *c);
 
 #endif

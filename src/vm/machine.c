@@ -24,48 +24,32 @@ struct field { /* F_STR is a char * of its own, F_TEXT an array of `size` bytes 
 
 #define CFG(field_, kind_)                                                                         \
 	{                                                                                          \
-		#field_, kind_, offsetof(struct machine_config, field_),                           \
+#field_, kind_, offsetof(struct machine_config, field_),                           \
 			sizeof(((struct machine_config *)NULL)->field_)                            \
 	}
 #define STA(field_, kind_)                                                                         \
 	{                                                                                          \
-		#field_, kind_, offsetof(struct machine_state, field_),                            \
+#field_, kind_, offsetof(struct machine_state, field_),                            \
 			sizeof(((struct machine_state *)NULL)->field_)                             \
 	}
 
 static const struct field config_fields[] = {
-	CFG(id, F_TEXT),
-	CFG(name, F_TEXT),
-	CFG(created_ns, F_I64),
-	CFG(image_ref, F_STR),
-	CFG(image_id, F_TEXT),
-	CFG(user, F_STR),
-	CFG(cwd, F_STR),
-	CFG(hostname, F_STR),
-	CFG(stop_signal, F_STR),
-	CFG(platform, F_STR),
-	CFG(stop_timeout_s, F_I32),
-	CFG(has_tty, F_BOOL),
-	CFG(has_stdin, F_BOOL),
-	CFG(is_readonly, F_BOOL),
-	CFG(is_auto_removed, F_BOOL),
-	CFG(publish_all, F_BOOL),
-	CFG(is_detached, F_BOOL),
-	CFG(has_network, F_BOOL),
-	CFG(mem_bytes, F_U64),
-	CFG(cpus, F_U32),
-	CFG(disk_bytes, F_U64),
-	CFG(no_template, F_BOOL),
-	CFG(driver, F_TEXT),
-	CFG(kernel, F_TEXT),
+	CFG(id, F_TEXT),          CFG(name, F_TEXT),          CFG(created_ns, F_I64),
+	CFG(image_ref, F_STR),    CFG(image_id, F_TEXT),      CFG(user, F_STR),
+	CFG(cwd, F_STR),          CFG(hostname, F_STR),       CFG(stop_signal, F_STR),
+	CFG(platform, F_STR),     CFG(stop_timeout_s, F_I32), CFG(has_tty, F_BOOL),
+	CFG(has_stdin, F_BOOL),   CFG(is_readonly, F_BOOL),   CFG(is_auto_removed, F_BOOL),
+	CFG(publish_all, F_BOOL), CFG(is_detached, F_BOOL),   CFG(has_network, F_BOOL),
+	CFG(mem_bytes, F_U64),    CFG(cpus, F_U32),           CFG(disk_bytes, F_U64),
+	CFG(no_template, F_BOOL), CFG(driver, F_TEXT),        CFG(kernel, F_TEXT),
 };
 
 static const struct field state_fields[] = {
-	STA(exit_code, F_I32),  STA(was_oom, F_BOOL),    STA(error, F_TEXT),
-	STA(started_ns, F_I64), STA(finished_ns, F_I64), STA(keeper_pid, F_I32),
-	STA(vmm_pid, F_I32),    STA(driver, F_TEXT),     STA(accel, F_TEXT),
-	STA(accel_reason, F_TEXT), STA(boot, F_TEXT),    STA(kernel, F_TEXT),
-	STA(ip, F_TEXT),        STA(mac, F_TEXT),
+	STA(exit_code, F_I32),     STA(was_oom, F_BOOL),    STA(error, F_TEXT),
+	STA(started_ns, F_I64),    STA(finished_ns, F_I64), STA(keeper_pid, F_I32),
+	STA(vmm_pid, F_I32),       STA(driver, F_TEXT),     STA(accel, F_TEXT),
+	STA(accel_reason, F_TEXT), STA(boot, F_TEXT),       STA(kernel, F_TEXT),
+	STA(ip, F_TEXT),           STA(mac, F_TEXT),
 };
 
 struct list_field {
@@ -74,10 +58,10 @@ struct list_field {
 };
 #define LIST(field_)                                                                               \
 	{                                                                                          \
-		#field_, offsetof(struct machine_config, field_)                                   \
+#field_, offsetof(struct machine_config, field_)                                   \
 	}
 static const struct list_field config_lists[] = {
-	LIST(entrypoint), LIST(cmd), LIST(env),         LIST(labels),
+	LIST(entrypoint), LIST(cmd),         LIST(env),     LIST(labels),
 	LIST(dns),        LIST(extra_hosts), LIST(exposed),
 };
 
@@ -180,10 +164,10 @@ static json_t *ports_put(const struct machine_port *p, uint32_t n)
 	json_t *a = json_array();
 
 	for (uint32_t i = 0; a && i < n; i++)
-		(void)json_array_append_new(a, json_pack("{s:s,s:i,s:i,s:b}", "host_ip",
-							 p[i].host_ip, "host_port", p[i].host_port,
-							 "guest_port", p[i].guest_port, "is_udp",
-							 p[i].is_udp));
+		(void)json_array_append_new(a,
+					    json_pack("{s:s,s:i,s:i,s:b}", "host_ip", p[i].host_ip,
+						      "host_port", p[i].host_port, "guest_port",
+						      p[i].guest_port, "is_udp", p[i].is_udp));
 	return a;
 }
 
@@ -315,8 +299,8 @@ static bool port_get(const json_t *o, struct machine_port *p)
 	json_int_t host = json_integer_value(json_object_get(o, "host_port"));
 	json_int_t guest = json_integer_value(json_object_get(o, "guest_port"));
 
-	if (!ip || strlen(ip) >= sizeof(p->host_ip) || host < 0 || host > UINT16_MAX ||
-	    guest < 1 || guest > UINT16_MAX)
+	if (!ip || strlen(ip) >= sizeof(p->host_ip) || host < 0 || host > UINT16_MAX || guest < 1 ||
+	    guest > UINT16_MAX)
 		return false;
 	snprintf(p->host_ip, sizeof(p->host_ip), "%s", ip);
 	p->host_port = (uint16_t)host;

@@ -9,15 +9,16 @@
 #include "machine.h"
 #include "vm_spec.h"
 
-#define PORTS_MAX	1024U
-#define ARGS_MAX	16384U
-#define HOSTNAME_MAX	63U /* one label; RFC 1123 */
+#define PORTS_MAX       1024U
+#define ARGS_MAX        16384U
+#define HOSTNAME_MAX    63U /* one label; RFC 1123 */
 #define HOSTNAME_FQ_MAX 253U
-#define PATH_LIMIT	4096U
+#define PATH_LIMIT      4096U
 
 static bool name_is_valid(const char *n)
 {
-	static const char ok[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+	static const char ok[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 
 	return strlen(n) >= 2 && strlen(n) <= MACHINE_NAME_MAX && strspn(n, ok) == strlen(n) &&
 	       strchr("_.-", n[0]) == NULL;
@@ -57,11 +58,13 @@ static int mounts_check(const struct machine_config *c, struct err *e)
 		const struct machine_mount *m = &c->mounts[i];
 
 		if (!path_is_absolute(m->target) || strcmp(m->target, "/") == 0)
-			return err_plain(e, EINVAL,
-					 "invalid mount target \"%s\": an absolute path other than / is needed",
-					 m->target ? m->target : "");
+			return err_plain(
+				e, EINVAL,
+				"invalid mount target \"%s\": an absolute path other than / is needed",
+				m->target ? m->target : "");
 		if (m->kind == MACHINE_MOUNT_BIND && !path_is_absolute(m->source))
-			return err_plain(e, EINVAL, "invalid mount source \"%s\": not an absolute path",
+			return err_plain(e, EINVAL,
+					 "invalid mount source \"%s\": not an absolute path",
 					 m->source ? m->source : "");
 		binds += m->kind == MACHINE_MOUNT_BIND;
 		for (uint32_t k = 0; k < i; k++)
@@ -104,7 +107,8 @@ static int lists_check(const struct machine_config *c, struct err *e)
 		return err_plain(e, E2BIG, "more than %u arguments or variables", ARGS_MAX);
 	for (uint32_t i = 0; i < c->env.n; i++)
 		if (c->env.v[i][0] == '=' || !strchr(c->env.v[i], '='))
-			return err_plain(e, EINVAL, "invalid environment variable: %s", c->env.v[i]);
+			return err_plain(e, EINVAL, "invalid environment variable: %s",
+					 c->env.v[i]);
 	for (uint32_t i = 0; i < c->dns.n; i++)
 		if (inet_pton(AF_INET, c->dns.v[i], &four) != 1 &&
 		    inet_pton(AF_INET6, c->dns.v[i], &six) != 1)
@@ -124,12 +128,14 @@ static int lists_check(const struct machine_config *c, struct err *e)
 static int numbers_check(const struct machine_config *c, struct err *e)
 {
 	if (c->mem_bytes && (c->mem_bytes < VM_MEM_MIN || c->mem_bytes > VM_MEM_MAX))
-		return err_plain(e, EINVAL, "Minimum memory limit allowed is %lluMB, maximum %lluGB",
+		return err_plain(e, EINVAL,
+				 "Minimum memory limit allowed is %lluMB, maximum %lluGB",
 				 VM_MEM_MIN >> 20, VM_MEM_MAX >> 30);
 	if (c->cpus > VM_CPUS_MAX || c->cpus > (uint32_t)get_nprocs_conf())
-		return err_plain(e, EINVAL,
-				 "Range of CPUs is from 1 to %d, as there are only %d CPUs available",
-				 get_nprocs_conf(), get_nprocs_conf());
+		return err_plain(
+			e, EINVAL,
+			"Range of CPUs is from 1 to %d, as there are only %d CPUs available",
+			get_nprocs_conf(), get_nprocs_conf());
 	if (c->disk_bytes && (c->disk_bytes < DISK_SIZE_MIN || c->disk_bytes > DISK_SIZE_MAX))
 		return err_plain(e, EINVAL, "--storage-opt size= is from %lluMB to %lluGB",
 				 DISK_SIZE_MIN >> 20, DISK_SIZE_MAX >> 30);
@@ -141,17 +147,19 @@ static int numbers_check(const struct machine_config *c, struct err *e)
 int machine_config_check(const struct machine_config *c, struct err *e)
 {
 	if (!name_is_valid(c->name))
-		return err_plain(e, EINVAL,
-				 "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
-				 c->name);
+		return err_plain(
+			e, EINVAL,
+			"Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+			c->name);
 	if (strlen(c->id) != MACHINE_ID_LEN || strspn(c->id, "0123456789abcdef") != MACHINE_ID_LEN)
 		return err_plain(e, EINVAL, "invalid machine id");
 	if (c->hostname && *c->hostname && !hostname_is_valid(c->hostname))
 		return err_plain(e, EINVAL, "invalid hostname \"%s\"", c->hostname);
 	if (c->cwd && *c->cwd && !path_is_absolute(c->cwd))
-		return err_plain(e, EINVAL,
-				 "the working directory '%s' is invalid, it needs to be an absolute path",
-				 c->cwd);
+		return err_plain(
+			e, EINVAL,
+			"the working directory '%s' is invalid, it needs to be an absolute path",
+			c->cwd);
 	if (c->cwd && strncmp(c->cwd, "/proc/self/fd", 13) == 0)
 		return err_plain(e, EINVAL, "the working directory '%s' is not allowed", c->cwd);
 	if (numbers_check(c, e) < 0 || lists_check(c, e) < 0 || ports_check(c, e) < 0)

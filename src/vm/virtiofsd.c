@@ -59,8 +59,9 @@ static int share_enter(void *arg)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount(s->source, s->target, NULL, MS_BIND, NULL) < 0)
 		return -errno;
-	if (s->is_readonly && mount(NULL, s->target, NULL,
-				    MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
+	if (s->is_readonly &&
+	    mount(NULL, s->target, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
+		  NULL) < 0)
 		return -errno;
 	close(SOURCE_FD);
 	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
@@ -85,8 +86,9 @@ static const char *program_find(struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		if (access(programs[i], X_OK) == 0)
 			return programs[i];
-	(void)err_plain(e, ENOENT,
-			"bind mounts need the program virtiofsd: install the package qemu-system-common");
+	(void)err_plain(
+		e, ENOENT,
+		"bind mounts need the program virtiofsd: install the package qemu-system-common");
 	return NULL;
 }
 
@@ -95,11 +97,13 @@ static int server_spawn(const struct share_setup *s, const char *share, int list
 {
 	const char *path = program_find(e);
 	char source_arg[PATH_MAX + 16];
-	const char *const argv[] = { "virtiofsd", "--fd=3", "-o", source_arg, "-o", "cache=auto", "-o",
-				     "log_level=err", "-o", "xattr", NULL };
+	const char *const argv[] = { "virtiofsd", "--fd=3",     "-o", source_arg,
+				     "-o",        "cache=auto", "-o", "log_level=err",
+				     "-o",        "xattr",      NULL };
 	struct child_spec spec = { .path = path,
 				   .argv = argv,
-				   .fds = (const int[]){ -1, -1, STDERR_FILENO, listen_fd, source_fd },
+				   .fds = (const int[]){ -1, -1, STDERR_FILENO, listen_fd,
+							 source_fd },
 				   .n_fds = SOURCE_FD + 1,
 				   .flags = CHILD_DIE_WITH_PARENT,
 				   .setup = share_enter,
@@ -124,13 +128,15 @@ int virtiofsd_start(const char *source, bool is_readonly, int dir_fd, const char
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_set(e, errno, "bind source path %s", source);
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-		return err_plain(e, EINVAL, "bind source path %s is neither file nor directory", source);
+		return err_plain(e, EINVAL, "bind source path %s is neither file nor directory",
+				 source);
 	v.is_file = S_ISREG(st.st_mode);
 	if (target_make(dir_fd, name, v.is_file, e) < 0)
 		return -e->code;
 	if (snprintf(share, sizeof(share), "%s/%s", dir_path, name) >= (int)sizeof(share) - 4)
 		return err_set(e, ENAMETOOLONG, "%s", dir_path);
-	snprintf(s.target, sizeof(s.target), "%.4000s%s", share, v.is_file ? "/" VIRTIOFSD_FILE : "");
+	snprintf(s.target, sizeof(s.target), "%.4000s%s", share,
+		 v.is_file ? "/" VIRTIOFSD_FILE : "");
 	snprintf(s.source, sizeof(s.source), "/proc/self/fd/%d", SOURCE_FD);
 	snprintf(s.uid_map, sizeof(s.uid_map), "0 %u 1", geteuid());
 	snprintf(s.gid_map, sizeof(s.gid_map), "0 %u 1", getegid());

@@ -17,12 +17,15 @@ static int db_fail(sqlite3 *db, struct err *e)
 {
 	int code = sqlite3_errcode(db) & 0xff;
 
-	return err_plain(e, code == SQLITE_FULL ? ENOSPC : code == SQLITE_BUSY ? EBUSY : EIO,
+	return err_plain(e,
+			 code == SQLITE_FULL   ? ENOSPC
+			 : code == SQLITE_BUSY ? EBUSY
+					       : EIO,
 			 "the database of machines: %s", sqlite3_errmsg(db));
 }
 
-static int prepare(sqlite3 *db, const char *sql, const char *a1, const char *a2,
-		   sqlite3_stmt **ret, struct err *e)
+static int prepare(sqlite3 *db, const char *sql, const char *a1, const char *a2, sqlite3_stmt **ret,
+		   struct err *e)
 {
 	if (sqlite3_prepare_v2(db, sql, -1, ret, NULL) != SQLITE_OK)
 		return db_fail(db, e);
@@ -45,10 +48,11 @@ static int name_taken(sqlite3 *db, const struct machine_config *c, struct err *e
 		return -e->code;
 	if (sqlite3_step(st) != SQLITE_ROW)
 		return err_plain(e, EEXIST, "a machine of the id %s exists", c->id);
-	return err_plain(e, EEXIST,
-			 "Conflict. The container name \"/%s\" is already in use by container \"%s\". "
-			 "You have to remove (or rename) that container to be able to reuse that name.",
-			 c->name, (const char *)sqlite3_column_text(st, 0));
+	return err_plain(
+		e, EEXIST,
+		"Conflict. The container name \"/%s\" is already in use by container \"%s\". "
+		"You have to remove (or rename) that container to be able to reuse that name.",
+		c->name, (const char *)sqlite3_column_text(st, 0));
 }
 
 static char *text_of(json_t *j)
@@ -67,7 +71,9 @@ int vm_record_add(sqlite3 *db, const struct machine_config *c, const struct mach
 	auto_stmt st = NULL;
 
 	if (!config || !state)
-		return err_plain(e, EINVAL, "the machine's record cannot be written: a string is not UTF-8, or memory is short");
+		return err_plain(
+			e, EINVAL,
+			"the machine's record cannot be written: a string is not UTF-8, or memory is short");
 	if (strlen(config) > RECORD_MAX)
 		return err_plain(e, E2BIG, "the machine's record is too long");
 	if (prepare(db,
@@ -162,9 +168,9 @@ int vm_record_find(sqlite3 *db, const char *name, char ret_id[MACHINE_ID_LEN + 1
 	if (rc == 0)
 		rc = only_row(db, "SELECT id FROM machines WHERE id = ?", name, ret_id, e);
 	if (rc == 0 && *name && strspn(name, "0123456789abcdef") == strlen(name))
-		rc = only_row(db,
-			      "SELECT id FROM machines WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2",
-			      name, ret_id, e);
+		rc = only_row(
+			db, "SELECT id FROM machines WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2",
+			name, ret_id, e);
 	if (rc < 0)
 		return rc;
 	return rc ? 0 : err_plain(e, ENOENT, "No such container: %s", name);

@@ -97,10 +97,11 @@ static int meta_make(struct store_ingest *in, const char *id, char (*diff_ids)[8
 	int rc;
 
 	for (p.n_parts = 1; p.n_parts <= n; p.n_parts++)
-		parts[p.n_parts] = (struct merge_part){ .kind = MERGE_PART_LAYER,
-							.layer = p.n_parts - 1,
-							.disk_off = p.n_parts * (uint64_t)LTREE_ALIGN,
-							.len = LTREE_BLOCK };
+		parts[p.n_parts] =
+			(struct merge_part){ .kind = MERGE_PART_LAYER,
+					     .layer = p.n_parts - 1,
+					     .disk_off = p.n_parts * (uint64_t)LTREE_ALIGN,
+					     .len = LTREE_BLOCK };
 	parts[p.n_parts++] = (struct merge_part){ .kind = MERGE_PART_META,
 						  .disk_off = (n + 1) * (uint64_t)LTREE_ALIGN,
 						  .len = LTREE_BLOCK };

@@ -29,9 +29,10 @@ static int teardown(void **state)
 
 static void opens_and_makes_the_layout(void **state)
 {
-	static const char *const names[] = { "oci-layout", "index.json", "blobs/sha256", "partial",
-					     "layers",     "images",     "kernels",      "templates",
-					     "parents",    "machines" };
+	static const char *const names[] = { "oci-layout", "index.json", "blobs/sha256",
+					     "partial",    "layers",     "images",
+					     "kernels",    "templates",  "parents",
+					     "machines" };
 	struct store_dir *d = *state;
 	struct err e = { 0 };
 	struct store *s;
@@ -143,9 +144,10 @@ static void database_errors_are_told(void **state)
 
 	snprintf(name, sizeof(name), "%s/caisson.db", d->root);
 	assert_int_equal(store_open(d->root, d->run, &s, &e), 0);
-	assert_int_equal(fixture_write(AT_FDCWD, name, "this is no database, and it is long enough "
-						       "for a header of one hundred bytes in all, "
-						       "is it not? Let it be longer still.",
+	assert_int_equal(fixture_write(AT_FDCWD, name,
+				       "this is no database, and it is long enough "
+				       "for a header of one hundred bytes in all, "
+				       "is it not? Let it be longer still.",
 				       120, &e),
 			 0);
 	assert_int_equal(store_image_list(s, &list, &n, &e), -EBADMSG);
@@ -204,7 +206,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(run_directory_comes_back_after_a_reboot, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(places_come_from_the_environment, setup, teardown),
-		cmocka_unit_test_setup_teardown(refuses_a_root_that_is_not_private, setup, teardown),
+		cmocka_unit_test_setup_teardown(refuses_a_root_that_is_not_private, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(database_errors_are_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(newer_database_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(machines_table_is_there, setup, teardown),
