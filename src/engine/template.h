@@ -67,4 +67,8 @@ must_check int template_make(struct engine *g, const struct template_want *w, st
 must_check int template_make_in_background(struct engine *g, const struct template_want *w,
 					   struct err *e);
 
+/* main of a holder process (caisson-template): answer on listen_fd until idle. Never returns an
+ * error: it ends. */
+void template_hold_serve(int listen_fd, const struct template *t);
+
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* template_internal.h - shared by template*.c and by caisson-template */
+/* template_internal.h - shared by template*.c */
 #ifndef TEMPLATE_INTERNAL_H
 #define TEMPLATE_INTERNAL_H
 
@@ -30,9 +30,6 @@ must_check int template_mem_seal(int fd, struct err *e);
 must_check int template_hold_get(struct store *s, const char *key, struct template *ret,
 				 int32_t *ret_pid, struct err *e);
 must_check int template_hold_start(struct engine *g, const struct template *t, struct err *e);
-/* main of the holder: answer on listen_fd until idle. Never returns an error: it ends. */
-void template_hold_serve(int listen_fd, const struct template *t);
-
 /* ---- template_build.c ---- */
 
 must_check int template_build(struct engine *g, const struct template_want *w,

@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 
 #include "log.h"
-#include "template_internal.h"
+#include "template.h"
 
 #define NICENESS 10
 
