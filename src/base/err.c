@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static int err_store(struct err *e, int code, const char *suffix, const char *fmt, va_list ap)
+static int printf_like(4, 0)
+	err_store(struct err *e, int code, const char *suffix, const char *fmt, va_list ap)
 {
 	int n = vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 

@@ -58,7 +58,8 @@ static void log_line(const char *prefix, const char *text)
 		return; /* nowhere left to say it */
 }
 
-static void log_va(enum log_level level, const char *prefix, const char *fmt, va_list ap)
+static void printf_like(3, 0)
+	log_va(enum log_level level, const char *prefix, const char *fmt, va_list ap)
 {
 	char text[LINE_MAX_BYTES];
 	int saved = errno;

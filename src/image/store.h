@@ -11,7 +11,7 @@
  *   ROOT/partial/HEX					blobs on their way, kept for resumption
  *   ROOT/layers/HEX.{tree,data}			one pair per diff id
  *   ROOT/images/HEX.{meta,json}			EROFS metadata and parts list, per image id
- *   ROOT/kernels/NAME/{kernel,initrd,kernel.json}
+ *   ROOT/kernels/NAME/{kernel,modules,kernel.json}
  *   ROOT/templates/KEY/				see engine/template.h
  *   ROOT/parents/					empty ext4 disks
  *   ROOT/machines/ID/					writable layer, log, console

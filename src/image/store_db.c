@@ -47,8 +47,9 @@ static const char schema[] =
 	   written */
 	"CREATE TABLE layers(diff_id TEXT PRIMARY KEY, data_len INTEGER NOT NULL,"
 	" boot TEXT NOT NULL) STRICT, WITHOUT ROWID;"
-	"CREATE TABLE machines(id TEXT PRIMARY KEY, name TEXT UNIQUE, image_id TEXT, config TEXT,"
-	" state TEXT) STRICT;"
+	/* the reference makes creating a machine and collecting its image exclude each other */
+	"CREATE TABLE machines(id TEXT PRIMARY KEY, name TEXT UNIQUE, image_id TEXT"
+	" REFERENCES images(id), config TEXT, state TEXT) STRICT;"
 	"CREATE INDEX machines_image ON machines(image_id);";
 
 static int db_err(struct store *s, struct err *e, const char *what)

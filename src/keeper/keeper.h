@@ -48,7 +48,7 @@ struct keeper {
 	struct template_want want;
 	bool wants_image_template;
 	enum template_depth depth;
-	bool is_cold;
+	bool is_cold, has_orders;
 	uint64_t image_len;
 	struct passt passt;
 	struct loop_watch *passt_watch;

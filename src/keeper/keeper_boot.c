@@ -527,6 +527,7 @@ int keeper_order(struct keeper *k, struct err *e)
 {
 	if (identity_put(k, e) < 0 || root_put(k, e) < 0 || run_put(k, e) < 0)
 		return -e->code;
+	k->has_orders = true;
 	link_flush(k);
 	return 0;
 }

@@ -55,12 +55,15 @@ static void error_handle(struct keeper *k, const struct agent_frame *f)
 static void control_handle(struct keeper *k, const struct agent_frame *f)
 {
 	struct err e = { 0 };
+	uint32_t version = 0;
 
 	switch (f->type) {
 	case AGENT_READY:
 		log_trace("keeper: guest is ready");
-		if (!k->is_cold || k->phase != KEEPER_BOOTING)
+		if (k->has_orders || k->phase != KEEPER_BOOTING)
 			garbage(k, "ready twice");
+		else if (agent_get_u32(f->payload, &version, &e) < 0 || version != AGENT_VERSION)
+			garbage(k, "another version of caisson-init");
 		else if (keeper_order(k, &e) < 0)
 			keeper_start_failed(k, 125, e.msg);
 		break;

@@ -53,6 +53,16 @@ static void session_drop(struct session *s)
 	free(s);
 }
 
+static bool session_lives(const struct keeper *k, const struct session *which)
+{
+	for (const struct session *s = k->sessions; s; s = s->next)
+		if (s == which)
+			return true;
+	return false;
+}
+
+static void frames_handle(struct session *s);
+
 /* ---- credit for output ---- */
 
 static bool main_is_held(const struct keeper *k)
@@ -273,15 +283,20 @@ void sessions_started(struct keeper *k, const struct agent_frame *f)
 
 void sessions_credit(struct keeper *k, uint32_t stream, uint32_t bytes)
 {
-	struct session *x = exec_find(k, stream);
+	struct session *x = exec_find(k, stream), *next;
 
 	if (stream == AGENT_STREAM_MAIN)
 		k->main_in_credit = MIN_OF(k->main_in_credit + bytes, (uint64_t)AGENT_WINDOW);
 	else if (x)
 		x->in_credit = MIN_OF(x->in_credit + bytes, (uint64_t)AGENT_WINDOW);
-	for (struct session *s = k->sessions; s; s = s->next)
-		if (s->wants_stdin && s->fd >= 0)
+	for (struct session *s = k->sessions; s && k->phase == KEEPER_RUNNING; s = next) {
+		next = s->next;
+		if (!s->wants_stdin || s->fd < 0)
+			continue;
+		frames_handle(s); /* what has waited for it */
+		if (session_lives(k, s))
 			watch_update(s);
+	}
 }
 
 void sessions_exec_end(struct keeper *k, const struct agent_frame *f)
@@ -481,14 +496,6 @@ static void next_frame(struct session *s, const struct agent_frame *f)
 	default:
 		reply_error(s, EPROTO, "unknown request");
 	}
-}
-
-static bool session_lives(const struct keeper *k, const struct session *which)
-{
-	for (const struct session *s = k->sessions; s; s = s->next)
-		if (s == which)
-			return true;
-	return false;
 }
 
 /* Whole frames, as long as there is credit for input. */

@@ -5,7 +5,7 @@
  * Frames as between host and guest (agent.h), with its types for data, windows, signals, and ends,
  * and those below. One connection is one session: its first frame says which. A client may go at
  * any time; an attached process goes on. Both ends belong to one user; frames are checked all the
- * same, since what goes wrong here should say so. Format: doc/format/agent.md.
+ * same, since what goes wrong here should say so. Format: doc/format/ctl.md.
  *
  *   client's first frame  answers
  *   CTL_ATTACH            AGENT_STARTED or AGENT_FAILED or AGENT_ERROR; AGENT_STDOUT, AGENT_STDERR;

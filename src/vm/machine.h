@@ -84,7 +84,7 @@ struct machine_state {
 	int64_t started_ns, finished_ns;
 	int32_t keeper_pid, vmm_pid;
 	char driver[16], accel[16], accel_reason[160]; /* of the last start */
-	char boot[16];              /* "template", "machine", "cold": how the last start came up */
+	char boot[16];              /* "image", "machine", "cold": how the last start came up */
 	char kernel[64];            /* that it ran */
 	struct machine_port *ports; /* as published, host_port filled in */
 	uint32_t n_ports;

@@ -88,6 +88,8 @@ int vm_record_add(sqlite3 *db, const struct machine_config *c, const struct mach
 	case SQLITE_DONE:
 		return 0;
 	case SQLITE_CONSTRAINT:
+		if (sqlite3_extended_errcode(db) == SQLITE_CONSTRAINT_FOREIGNKEY)
+			return err_plain(e, ENOENT, "No such image: %s", c->image_id);
 		return name_taken(db, c, e);
 	default:
 		return db_fail(db, e);

@@ -59,9 +59,9 @@ static int vcpu_start_state(int vcpu)
 
 static int cpuid_copy(int kvm, int vcpu)
 {
-	struct {
+	union { /* its entries follow it */
 		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entries[256];
+		uint8_t room[sizeof(struct kvm_cpuid2) + 256 * sizeof(struct kvm_cpuid_entry2)];
 	} c = { .head = { .nent = 256 } };
 
 	return ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &c) < 0 || ioctl(vcpu, KVM_SET_CPUID2, &c) < 0

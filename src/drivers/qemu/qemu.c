@@ -12,6 +12,7 @@
  */
 #include "qemu.h"
 
+#include <cpuid.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
@@ -60,8 +61,11 @@ static int sandbox_child(void *arg)
 	const struct confinement *c = arg;
 	struct rlimit no_core = { 0, 0 }, files = { OPEN_FILES_MAX, OPEN_FILES_MAX };
 
-	/* Its own, empty network: the machine's packets go through a socket it was given. */
-	if (unshare(CLONE_NEWNET) < 0 && c->uid)
+	/*
+	 * Its own, empty network: the machine's packets go through a socket it was given. An
+	 * ordinary user needs a user namespace for it, which some hosts refuse.
+	 */
+	if (unshare(c->uid ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) < 0 && c->uid)
 		return -errno;
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0)
 		return -errno;
@@ -307,6 +311,7 @@ static int version_read(char *ret, size_t len, struct err *e)
 static int qemu_probe(struct vm_driver_info *ret, struct err *e)
 {
 	struct vm_driver_info i = { 0 };
+	unsigned int family = 0, ignored;
 	struct stat st;
 	bool has_kvm;
 
@@ -318,9 +323,11 @@ static int qemu_probe(struct vm_driver_info *ret, struct err *e)
 	has_kvm = kvm_probe(i.accel_reason, sizeof(i.accel_reason));
 	snprintf(i.accel, sizeof(i.accel), "%s", has_kvm ? "kvm" : "tcg");
 	i.tsc_khz = tsc_khz_measure();
-	snprintf(i.fingerprint, sizeof(i.fingerprint), "%s-%s-%llx-%llx-%llx", MACHINE_VERSION,
-		 i.accel, (unsigned long long)st.st_size, (unsigned long long)st.st_mtim.tv_sec,
-		 (unsigned long long)st.st_ino);
+	/* The guest has seen the processor (KVM) and been told the TSC's rate (emulation). */
+	(void)__get_cpuid(1, &family, &ignored, &ignored, &ignored);
+	snprintf(i.fingerprint, sizeof(i.fingerprint), "%s-%s-%x-%u-%llx-%llx-%llx",
+		 MACHINE_VERSION, i.accel, family, i.tsc_khz / 1000, (unsigned long long)st.st_size,
+		 (unsigned long long)st.st_mtim.tv_sec, (unsigned long long)st.st_ino);
 	*ret = i;
 	return 0;
 }
