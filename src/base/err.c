@@ -8,7 +8,7 @@ static int printf_like(4, 0)
 {
 	int n = vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 
-	e->code = code ? code : EIO;
+	e->code = code ? abs(code) : EIO;
 	if (n < 0)
 		n = 0;
 	if (suffix && (size_t)n < sizeof(e->msg))
@@ -18,7 +18,7 @@ static int printf_like(4, 0)
 	return -e->code;
 }
 
-int err_set(struct err *e, int code, const char *fmt, ...)
+int(err_set)(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
 	int rc;
@@ -29,7 +29,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	return rc;
 }
 
-int err_plain(struct err *e, int code, const char *fmt, ...)
+int(err_plain)(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
 	int rc;

@@ -30,4 +30,17 @@ int err_plain(struct err *e, int code, const char *fmt, ...) printf_like(3, 4);
 /* Put "context: " before the text that is there; returns -e->code. */
 int err_wrap(struct err *e, const char *fmt, ...) printf_like(2, 3);
 
+/*
+ * The compiler is told that an error is negative, so that it sees that `if (get(&x, e) < 0) return`
+ * leaves no x unset.
+ */
+static inline int err_negative(int rc)
+{
+	if (rc >= 0)
+		__builtin_unreachable();
+	return rc;
+}
+#define err_set(...)   err_negative(err_set(__VA_ARGS__))
+#define err_plain(...) err_negative(err_plain(__VA_ARGS__))
+
 #endif

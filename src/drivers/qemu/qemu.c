@@ -33,11 +33,10 @@
 #include "qemu_argv.h"
 #include "qmp.h"
 
-#define QEMU_PROGRAM    "/usr/bin/qemu-system-x86_64"
-#define ZERO_FILE_LEN   (2U << 20)
-#define LAST_WORDS_MAX  4096U
-#define OPEN_FILES_MAX  4096U
-#define MIGRATE_POLL_NS 500000L
+#define QEMU_PROGRAM   "/usr/bin/qemu-system-x86_64"
+#define ZERO_FILE_LEN  (2U << 20)
+#define LAST_WORDS_MAX 4096U
+#define OPEN_FILES_MAX 4096U
 
 /* Part of every fingerprint: counts up when the device set of qemu_argv.c changes. */
 #define MACHINE_VERSION "1"
@@ -76,16 +75,24 @@ static int sandbox_child(void *arg)
 	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
 }
 
+/* Another open file of the same: its own position and access mode. */
+static int reopen(int fd, int mode)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, mode | O_CLOEXEC);
+}
+
 static int zero_file(struct err *e)
 {
-	int fd = memfd_create("caisson-zeros", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	auto_fd fd = memfd_create("caisson-zeros", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int ret = -1;
 
-	if (fd < 0 || ftruncate(fd, ZERO_FILE_LEN) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0) {
-		fd_drop(&fd);
-		return err_set(e, errno, "file of zeros");
-	}
-	return fd;
+	if (fd >= 0 && ftruncate(fd, ZERO_FILE_LEN) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) == 0)
+		ret = reopen(fd, O_RDONLY);
+	return ret < 0 ? err_set(e, errno, "file of zeros") : ret;
 }
 
 static int process_start(struct qemu *q, const struct vm_spec *s, struct qemu_argv *a,
@@ -124,31 +131,29 @@ static int qemu_launch(const struct vm_spec *s, const struct vm_driver_info *i, 
 	int qmp[2] = { -1, -1 }, errs[2] = { -1, -1 }, idle[2] = { -1, -1 }, rc = -1;
 	auto_fd zero = zero_file(e);
 	auto_fd concat = memfd_create("caisson-disk", MFD_CLOEXEC);
+	auto_fd concat_read =
+		concat < 0 ? -1 : reopen(concat, O_RDONLY); /* QEMU's fdsets tell modes apart */
 	auto_fd state = -1;
 	struct qemu *q = calloc(1, sizeof(*q));
 	struct vm_spec spec = *s;
 	struct qemu_argv argv = { 0 };
 
-	if (!q || zero < 0 || concat < 0)
+	if (!q || zero < 0 || concat_read < 0)
 		goto out;
 	*q = (struct qemu){ .pidfd = -1, .stderr_fd = -1, .idle_net_fd = -1, .qmp = { .fd = -1 } };
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, qmp) < 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, idle) < 0 ||
 	    stderr_pipe(errs, e) < 0)
 		goto out;
-	if (s->boot ==
-	    VM_BOOT_RESTORE) { /* an open file of its own: clones read the state at the same time */
-		char path[64];
-
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", s->state_fd);
-		state = open(path, O_RDONLY | O_CLOEXEC);
+	if (s->boot == VM_BOOT_RESTORE) { /* clones read the state at the same time */
+		state = reopen(s->state_fd, O_RDONLY);
 		if (state < 0)
 			goto out;
 		spec.state_fd = state;
 	}
 	if (qemu_argv_build(&spec, i,
-			    &(struct qemu_extra){ errs[1], qmp[1], idle[1], zero, concat }, &argv,
-			    e) < 0 ||
+			    &(struct qemu_extra){ errs[1], qmp[1], idle[1], zero, concat_read },
+			    &argv, e) < 0 ||
 	    process_start(q, s, &argv, concat, e) < 0)
 		goto out;
 	qmp_init(&q->qmp, TAKE_FD(qmp[0]));
@@ -176,42 +181,27 @@ static int qemu_pause(void *priv, uint32_t timeout_ms, struct err *e)
 	return qmp_call(&q->qmp, "stop", NULL, -1, timeout_ms, NULL, e);
 }
 
-/* Poll until the stream is written. */
-static int migration_wait(struct qemu *q, uint32_t timeout_ms, struct err *e)
-{
-	for (uint32_t tries = 0; tries < timeout_ms * 2; tries++) {
-		json_t *j = NULL;
-		const char *status;
-		bool done, failed;
-
-		if (qmp_call(&q->qmp, "query-migrate", NULL, -1, timeout_ms, &j, e) < 0)
-			return -e->code;
-		status = json_string_value(json_object_get(j, "status"));
-		done = status && !strcmp(status, "completed");
-		failed = status && (!strcmp(status, "failed") || !strcmp(status, "cancelled"));
-		json_decref(j);
-		if (failed)
-			return err_plain(e, EIO, "QEMU could not save its device state");
-		if (done)
-			return 0;
-		nanosleep(&(struct timespec){ .tv_nsec = MIGRATE_POLL_NS }, NULL);
-	}
-	return err_plain(e, ETIMEDOUT, "QEMU does not finish saving its device state");
-}
-
+/*
+ * The state of the devices alone: the memory is the template's file. It is a command for Xen's
+ * toolstack, in every build; unlike `migrate` it minds no disk format that cannot be migrated live.
+ */
 static int qemu_save_state(void *priv, int state_fd, uint32_t timeout_ms, struct err *e)
 {
 	struct qemu *q = priv;
-	json_t *caps = json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability",
-				 "x-ignore-shared", "state", 1);
+	auto_fd out = reopen(state_fd, O_WRONLY);
+	json_t *set = NULL;
+	char name[64];
 
-	if (qmp_call(&q->qmp, "migrate-set-capabilities", caps, -1, timeout_ms, NULL, e) < 0 ||
-	    qmp_call(&q->qmp, "getfd", json_pack("{s:s}", "fdname", "state"), state_fd, timeout_ms,
-		     NULL, e) < 0 ||
-	    qmp_call(&q->qmp, "migrate", json_pack("{s:s}", "uri", "fd:state"), -1, timeout_ms,
-		     NULL, e) < 0)
+	if (out < 0)
+		return err_set(e, errno, "file of the device state");
+	if (qmp_call(&q->qmp, "add-fd", NULL, out, timeout_ms, &set, e) < 0)
 		return -e->code;
-	return migration_wait(q, timeout_ms, e);
+	snprintf(name, sizeof(name), "/dev/fdset/%lld",
+		 (long long)json_integer_value(json_object_get(set, "fdset-id")));
+	json_decref(set);
+	return qmp_call(&q->qmp, "xen-save-devices-state",
+			json_pack("{s:s, s:b}", "filename", name, "live", 0), -1, timeout_ms, NULL,
+			e);
 }
 
 static int qemu_pidfd(void *priv)

@@ -65,7 +65,7 @@ static int fdset_add(struct qemu_argv *a, int fd)
 
 static int machine_add(struct qemu_argv *a, const struct vm_spec *s, const struct vm_driver_info *i)
 {
-	int rc = 0, n;
+	int rc = 0, n = -1;
 
 	ARG("-name");
 	ARG("caisson-%.12s", s->id);
@@ -103,19 +103,21 @@ static int machine_add(struct qemu_argv *a, const struct vm_spec *s, const struc
 
 static int boot_add(struct qemu_argv *a, const struct vm_spec *s, const struct vm_driver_info *i)
 {
-	int rc = 0, n;
+	int rc = 0, n = -1;
 
+	/* A template is saved while it is paused: without this its clones would be paused, too. */
+	ARG("-global");
+	ARG("migration.store-global-state=off");
 	if (s->boot == VM_BOOT_RESTORE) {
-		STEP(n = fd_add(a, s->state_fd));
 		ARG("-global");
-		ARG("migration.x-ignore-shared=on");
+		ARG("migration.send-configuration=off"); /* qemu_save_state() writes none */
+		STEP(n = fd_add(a, s->state_fd));
 		ARG("-incoming");
 		ARG("fd:%d", n);
 		return rc;
 	}
-	STEP(n = fd_add(
-		     a,
-		     s->kernel_fd)); /* opened by name, and QEMU's fdsets are not for these two */
+	/* Opened by name: QEMU's fdsets are not for these two. */
+	STEP(n = fd_add(a, s->kernel_fd));
 	ARG("-kernel");
 	ARG("/proc/self/fd/%d", n);
 	if (s->initrd_fd >= 0) {
@@ -171,7 +173,7 @@ static int concat_describe(struct qemu_argv *a, const struct vm_disk *d, int zer
 static int disk_add(struct qemu_argv *a, const struct vm_disk *d, unsigned slot,
 		    const struct qemu_extra *x)
 {
-	int rc = 0, n;
+	int rc = 0, n = -1;
 
 	if (d->kind == VM_DISK_EMPTY) {
 		ARG("-blockdev");
@@ -198,7 +200,7 @@ static int disk_add(struct qemu_argv *a, const struct vm_disk *d, unsigned slot,
 
 static int net_add(struct qemu_argv *a, const struct vm_spec *s, const struct qemu_extra *x)
 {
-	int rc = 0, n;
+	int rc = 0, n = -1;
 
 	if (!s->has_net)
 		return 0;
@@ -212,7 +214,7 @@ static int net_add(struct qemu_argv *a, const struct vm_spec *s, const struct qe
 
 static int shares_add(struct qemu_argv *a, const struct vm_spec *s)
 {
-	int rc = 0, n;
+	int rc = 0, n = -1;
 
 	for (unsigned i = 0; rc >= 0 && i < s->n_shares; i++) {
 		STEP(n = fd_add(a, s->shares[i].sock_fd));
@@ -226,7 +228,7 @@ static int shares_add(struct qemu_argv *a, const struct vm_spec *s)
 
 static int devices_add(struct qemu_argv *a, const struct vm_spec *s, const struct qemu_extra *x)
 {
-	int rc = 0, n;
+	int rc = 0, n = -1;
 
 	STEP(n = fd_add(a, x->qmp_fd));
 	ARG("-chardev");

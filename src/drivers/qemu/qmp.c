@@ -63,9 +63,12 @@ static int more_read(struct qmp *q, int64_t until, struct err *e)
 	struct pollfd p = { .fd = q->fd, .events = POLLIN };
 	int64_t left = until - now_ms();
 	ssize_t n;
+	int ready = left > 0 ? poll(&p, 1, (int)left) : 0;
 
-	if (left <= 0 || poll(&p, 1, (int)left) == 0)
+	if (ready == 0)
 		return err_plain(e, ETIMEDOUT, "QEMU does not answer");
+	if (ready < 0) /* a read now might wait for ever */
+		return errno == EINTR ? 0 : err_set(e, errno, "wait for QEMU");
 	if (buf_reserve(&q->in, READ_CHUNK) < 0)
 		return err_plain(e, EPROTO, "QEMU's answer is longer than %u bytes", QMP_LINE_MAX);
 	n = read(q->fd, q->in.data + q->in.len, READ_CHUNK);
@@ -117,22 +120,32 @@ static int command_send(struct qmp *q, const char *command, json_t *args, int pa
 				 : err_set(e, n < 0 ? (int)-n : EIO, "send %s to QEMU", command);
 }
 
+/* What is answered here says nothing; a QEMU that sends a result as its greeting is no QEMU. */
+static int greet(struct qmp *q, int64_t until, struct err *e)
+{
+	json_t *first = NULL, *answer = NULL;
+	int rc = answer_wait(q, true, until, &first, e);
+
+	if (rc == 0)
+		rc = first ? err_plain(e, EPROTO, "QEMU does not greet")
+			   : command_send(q, "qmp_capabilities", NULL, -1, e);
+	if (rc == 0)
+		rc = answer_wait(q, false, until, &answer, e);
+	json_decref(first);
+	json_decref(answer);
+	q->has_greeted = rc == 0;
+	return rc;
+}
+
 int qmp_call(struct qmp *q, const char *command, json_t *args, int pass_fd, uint32_t timeout_ms,
 	     json_t **ret, struct err *e)
 {
 	int64_t until = now_ms() + timeout_ms;
 	json_t *value = NULL;
 
-	if (!q->has_greeted) {
-		if (answer_wait(q, true, until, &value, e) < 0 ||
-		    command_send(q, "qmp_capabilities", NULL, -1, e) < 0 ||
-		    answer_wait(q, false, until, &value, e) < 0) {
-			json_decref(args);
-			return -e->code;
-		}
-		json_decref(value);
-		value = NULL;
-		q->has_greeted = true;
+	if (!q->has_greeted && greet(q, until, e) < 0) {
+		json_decref(args);
+		return -e->code;
 	}
 	if (command_send(q, command, args, pass_fd, e) < 0 ||
 	    answer_wait(q, false, until, &value, e) < 0)
