@@ -19,6 +19,7 @@
 #include "disk.h"
 #include "engine_internal.h"
 #include "fdio.h"
+#include "image_defaults.h"
 #include "kernel.h"
 #include "log.h"
 #include "shape.h"
@@ -136,6 +137,38 @@ static int launch(struct build *b, struct err *e)
 	return rc;
 }
 
+/* The program that the image runs unless told otherwise; "" when that cannot be known. */
+static void program_find(struct build *b, char ret[256])
+{
+	struct machine_config c = { 0 };
+	struct err ignored = { 0 };
+	auto_free char *doc = NULL;
+	size_t len = 0;
+	const struct strv *from;
+
+	*ret = '\0';
+	if (store_image_config(engine_store(b->g), b->w->image_id, &doc, &len, &ignored) == 0 &&
+	    image_defaults_apply(&c, doc, len, &ignored) == 0) {
+		from = c.entrypoint.n ? &c.entrypoint : &c.cmd;
+		if (from->n && strlen(from->v[0]) < 256)
+			snprintf(ret, 256, "%s", from->v[0]);
+	}
+	machine_config_done(&c);
+}
+
+static int preload(struct build *b, struct agent_call *c, struct err *e)
+{
+	auto_buf out = { 0 };
+	char program[256];
+
+	program_find(b, program);
+	if (agent_put(&out, AGENT_PRELOAD, 0, program, strlen(program)) < 0)
+		return err_set(e, ENOMEM, "template");
+	if (agent_call_send(c, &out, TEMPLATE_TIMEOUT_MS, e) < 0)
+		return -e->code;
+	return agent_call_wait(c, AGENT_OK, AGENT_PRELOAD, TEMPLATE_TIMEOUT_MS, e);
+}
+
 /* Up to the point where the guest waits for what a clone will be told. */
 static int guest_prepare(struct build *b, enum template_depth depth, struct err *e)
 {
@@ -157,6 +190,8 @@ static int guest_prepare(struct build *b, enum template_depth depth, struct err 
 			rc = agent_call_send(&c, &out, TEMPLATE_TIMEOUT_MS, e);
 		if (rc == 0)
 			rc = agent_call_wait(&c, AGENT_OK, AGENT_ROOT, TEMPLATE_TIMEOUT_MS, e);
+		if (rc == 0)
+			rc = preload(b, &c, e);
 	}
 	if (rc == 0 && agent_put(&out, AGENT_TEMPLATE, 0, NULL, 0) < 0)
 		rc = err_set(e, ENOMEM, "template");

@@ -63,8 +63,19 @@ struct process_io { /* the child's ends; owned by the caller */
  */
 int process_become(const struct agent_run *r, const struct process_io *io, char *text, size_t len);
 
-/* mounts.c: an order's own mounts, in the child, before process_become() */
-must_check int mounts_apply(const struct agent_run *r, struct err *e);
+/*
+ * mounts.c: in the main process. mounts_prepare() once the root is in place, and the order's own
+ * mounts before process_become(), which also closes what the first has opened.
+ */
+#define MOUNTS_USUAL 3U
+struct mounts_usual {
+	int fds[MOUNTS_USUAL]; /* -1 where the image has no place for it */
+};
+must_check int mounts_prepare(struct mounts_usual *u, struct err *e);
+must_check int mounts_apply(const struct agent_run *r, struct mounts_usual *u, struct err *e);
+
+/* preload.c: read what the program of this name will need; never fails */
+void preload_program(const char *name);
 
 /* userdb.c: "user[:group]" against the image's /etc/passwd and /etc/group; pure */
 #define USER_GROUPS_MAX 256U

@@ -19,14 +19,14 @@
 
 static int entropy_add(const struct agent_identity *id, struct err *e)
 {
-	struct {
+	union { /* the bytes follow it */
 		struct rand_pool_info head;
-		uint8_t data[ENTROPY_MAX];
+		uint8_t room[sizeof(struct rand_pool_info) + ENTROPY_MAX];
 	} pool = { .head = { .entropy_count = (int)id->entropy.len * 8,
 			     .buf_size = (int)id->entropy.len } };
 	auto_fd fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
 
-	memcpy(pool.data, id->entropy.data, id->entropy.len);
+	memcpy(pool.room + sizeof(pool.head), id->entropy.data, id->entropy.len);
 	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)
 		return err_set(e, errno, "reseed the random number generator");
 	return 0;

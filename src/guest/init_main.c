@@ -89,6 +89,14 @@ static int root_frame(struct agent *a, struct agent_bytes p, struct err *e)
 	return stage_start(streams_stage(a->streams), e);
 }
 
+static void preload_frame(struct agent_bytes p)
+{
+	char name[256];
+
+	snprintf(name, sizeof(name), "%.*s", (int)MIN_OF(p.len, 255U), (const char *)p.data);
+	preload_program(name);
+}
+
 static _Noreturn void shut_down(void)
 {
 	kill(-1, SIGKILL);
@@ -114,6 +122,10 @@ static void control_frame(struct agent *a, const struct agent_frame *f)
 		return;
 	case AGENT_ROOT:
 		answer(a, f->type, root_frame(a, f->payload, &e), &e);
+		return;
+	case AGENT_PRELOAD:
+		preload_frame(f->payload);
+		answer(a, f->type, 0, &e);
 		return;
 	case AGENT_SYNC:
 	case AGENT_TEMPLATE:

@@ -225,7 +225,8 @@ static int mount_shared(struct mounts *m, const struct agent_mount *a, struct er
 	return part < 0 ? err_set(e, errno, "take %s", a->source) : attach(m, part, a->target, e);
 }
 
-static int mount_file(struct mounts *m, const struct agent_mount *a, struct err *e)
+/* ret_file (may be NULL): the file, to be written later; untouched where the image has no place. */
+static int mount_file(struct mounts *m, const struct agent_mount *a, int *ret_file, struct err *e)
 {
 	char name[16];
 	auto_fd file = -1;
@@ -246,10 +247,55 @@ static int mount_file(struct mounts *m, const struct agent_mount *a, struct err 
 		return e->code == EROFS || e->code == ENOTDIR || e->code == ELOOP
 			       ? 0
 			       : -e->code; /* the image has no place for it */
+	if (ret_file)
+		*ret_file = TAKE_FD(file);
 	return 0;
 }
 
-int mounts_apply(const struct agent_run *r, struct err *e)
+static void mounts_end(struct mounts *m)
+{
+	stash_clear(m);
+	fd_drop(&m->files);
+	fd_drop(&m->root);
+}
+
+/* Files that every order has: mounted empty before there is one, so that only bytes are left to do.
+ */
+static const char *const usual[MOUNTS_USUAL] = { "/etc/hosts", "/etc/resolv.conf",
+						 "/etc/hostname" };
+
+int mounts_prepare(struct mounts_usual *u, struct err *e)
+{
+	struct mounts m = { .files = -1, .root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) };
+	int rc = m.root < 0 ? err_set(e, errno, "open the root") : 0;
+
+	for (size_t i = 0; i < MOUNTS_USUAL; i++)
+		u->fds[i] = -1;
+	for (size_t i = 0; rc == 0 && i < MOUNTS_USUAL; i++) {
+		const struct agent_mount a = { .target = usual[i] };
+
+		rc = mount_file(&m, &a, &u->fds[i], e);
+	}
+	mounts_end(&m);
+	return rc;
+}
+
+/* True when it was one of the files that are mounted already. */
+static bool usual_fill(const struct mounts_usual *u, const struct agent_mount *a, int *ret_rc,
+		       struct err *e)
+{
+	for (size_t i = 0; i < MOUNTS_USUAL; i++) {
+		if (u->fds[i] < 0 || strcmp(a->target, usual[i]) != 0)
+			continue;
+		*ret_rc = fd_write_full(u->fds[i], a->content.data, a->content.len);
+		if (*ret_rc < 0)
+			*ret_rc = err_set(e, -*ret_rc, "write %s", a->target);
+		return true;
+	}
+	return false;
+}
+
+int mounts_apply(const struct agent_run *r, struct mounts_usual *u, struct err *e)
 {
 	struct mounts m = { .files = -1, .root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) };
 	int rc = m.root < 0 ? err_set(e, errno, "open the root") : 0;
@@ -261,12 +307,12 @@ int mounts_apply(const struct agent_run *r, struct err *e)
 			rc = mount_tmpfs(&m, a, e);
 		else if (a->kind == AGENT_MOUNT_VIRTIOFS)
 			rc = mount_shared(&m, a, e);
-		else
-			rc = mount_file(&m, a, e);
+		else if (!usual_fill(u, a, &rc, e))
+			rc = mount_file(&m, a, NULL, e);
 	}
-	stash_clear(&m);
-	fd_drop(&m.files);
-	fd_drop(&m.root);
+	mounts_end(&m);
+	for (size_t i = 0; i < MOUNTS_USUAL; i++)
+		fd_drop(&u->fds[i]);
 	if (rc == 0 && (r->flags & AGENT_RUN_READONLY) &&
 	    mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0)
 		rc = err_set(e, errno, "make the root read-only");

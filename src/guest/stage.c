@@ -176,7 +176,7 @@ static int mountpoints_make(struct err *e)
 	return 0;
 }
 
-static int stage_prepare(int *ret_devpts, struct err *e)
+static int stage_prepare(int *ret_devpts, struct mounts_usual *u, struct err *e)
 {
 	auto_fd boot_id = file_take(BOOT_ID_FILE);
 	auto_fd machine_id = file_take(MACHINE_ID_FILE);
@@ -191,7 +191,8 @@ static int stage_prepare(int *ret_devpts, struct err *e)
 	if (mount("cgroup2", "/sys/fs/cgroup", "cgroup2", quiet | MS_RDONLY, NULL) < 0 &&
 	    errno != ENOENT && errno != EBUSY)
 		return fail(e, "mount /sys/fs/cgroup");
-	if (proc_mask(e) < 0 || identity_bind(boot_id, machine_id, e) < 0)
+	if (proc_mask(e) < 0 || identity_bind(boot_id, machine_id, e) < 0 ||
+	    mounts_prepare(u, e) < 0)
 		return -e->code;
 	*ret_devpts = open("/dev/pts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return *ret_devpts < 0 ? fail(e, "open /dev/pts") : 0;
@@ -232,9 +233,10 @@ static _Noreturn void stage_main(int sock)
 	struct agent_run r;
 	struct process_io io = { .in = -1 };
 	struct stage_answer a = { 0 };
+	struct mounts_usual usual;
 	int devpts = -1, fds[3], code;
 
-	if (stage_prepare(&devpts, &e) < 0) {
+	if (stage_prepare(&devpts, &usual, &e) < 0) {
 		text_send(sock, 125, e.msg);
 		_exit(125);
 	}
@@ -244,7 +246,7 @@ static _Noreturn void stage_main(int sock)
 	io = (struct process_io){ fds[0], fds[1], fds[2], false };
 	if (agent_get_run((struct agent_bytes){ payload.data, (uint32_t)payload.len }, &r, &e) <
 		    0 ||
-	    mounts_apply(&r, &e) < 0) {
+	    mounts_apply(&r, &usual, &e) < 0) {
 		text_send(sock, 125, e.msg);
 		_exit(125);
 	}

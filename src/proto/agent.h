@@ -43,6 +43,8 @@ enum agent_type {
 	AGENT_SYNC,     /* flush file systems; AGENT_OK */
 	AGENT_TEMPLATE, /* get quiet for a snapshot: sync, drop what need not be kept; AGENT_OK */
 	AGENT_SHUTDOWN, /* kill what runs, unmount, power off; no answer but the machine's end */
+	AGENT_PRELOAD,  /* after ROOT: text, a program of the image that will be run, "" for none:
+			   read  it and its libraries into memory; AGENT_OK */
 	/* guest to host */
 	AGENT_READY = 64, /* u32 version: sent once after boot */
 	AGENT_PONG,
