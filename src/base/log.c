@@ -41,6 +41,13 @@ void log_init(const char *program, enum log_level level, int fd)
 	}
 }
 
+/* Control bytes: of ASCII, and U+0080 to U+009F as UTF-8 has them (p[-1] may be looked at). */
+static bool is_control(const unsigned char *p, bool has_before)
+{
+	return (*p < 0x20 && *p != '\t') || *p == 0x7f || (*p == 0xc2 && (p[1] & 0xe0) == 0x80) ||
+	       (has_before && p[-1] == 0xc2 && (*p & 0xe0) == 0x80);
+}
+
 /* Write `text` as one line; control bytes other than tab become \xNN. */
 static void log_line(const char *prefix, const char *text)
 {
@@ -48,7 +55,7 @@ static void log_line(const char *prefix, const char *text)
 	size_t n = (size_t)snprintf(out, 64, "%.32s: %s", log_state.program, prefix);
 
 	for (const unsigned char *p = (const unsigned char *)text; *p && n < sizeof(out) - 6; p++) {
-		if ((*p < 0x20 && *p != '\t') || *p == 0x7f)
+		if (is_control(p, p > (const unsigned char *)text))
 			n += (size_t)snprintf(out + n, 5, "\\x%02x", *p);
 		else
 			out[n++] = (char)*p;

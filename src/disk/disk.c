@@ -110,10 +110,21 @@ static int parent_format(int parents_fd, const char *name, struct err *e)
 	return status ? err_plain(e, EIO, "mkfs.ext4 failed with exit code %d", status) : 0;
 }
 
+static int parent_make(int parents_fd, const char *name, uint64_t size, struct err *e)
+{
+	auto_fd fd =
+		openat(parents_fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+		return err_set(e, errno, "create %s", name);
+	if (parent_format(parents_fd, name, e) < 0)
+		return -e->code;
+	return fsync(fd) < 0 || fchmod(fd, 0400) < 0 ? err_set(e, errno, "make %s", name) : 0;
+}
+
 int disk_parent_open(int parents_fd, uint64_t size, int *ret_fd, struct err *e)
 {
 	char name[48], new_name[64];
-	auto_fd fd = -1;
 
 	if (size < DISK_SIZE_MIN || size > DISK_SIZE_MAX || size % 4096)
 		return err_plain(e, EINVAL,
@@ -124,14 +135,9 @@ int disk_parent_open(int parents_fd, uint64_t size, int *ret_fd, struct err *e)
 	if (*ret_fd >= 0)
 		return 0;
 	snprintf(new_name, sizeof(new_name), ".%s-%d", name, (int)getpid());
-	fd = openat(parents_fd, new_name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		    0600);
-	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
-		return err_set(e, errno, "create %s", new_name);
-	if (parent_format(parents_fd, new_name, e) < 0 || fsync(fd) < 0 || fchmod(fd, 0400) < 0 ||
-	    renameat(parents_fd, new_name, parents_fd, name) < 0) {
-		if (!e->code)
-			(void)err_set(e, errno, "make %s", name);
+	if (parent_make(parents_fd, new_name, size, e) < 0 ||
+	    (renameat(parents_fd, new_name, parents_fd, name) < 0 &&
+	     err_set(e, errno, "rename %s", new_name) < 0)) {
 		(void)unlinkat(parents_fd, new_name, 0);
 		return -e->code;
 	}

@@ -12,12 +12,14 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "child.h"
 #include "engine_internal.h"
 #include "fdio.h"
 
 #define WORKER      "caisson-fetch"
+#define END_WAIT_MS 200
 #define PACKETS_MAX 64 /* in one turn of the loop */
 
 struct fetch_run {
@@ -43,8 +45,14 @@ static void run_lost(struct fetch_run *f, const struct err *e)
 static void worker_gone(struct fetch_run *f)
 {
 	struct err e = { 0 }, ignored = { 0 };
+	siginfo_t ended = { 0 };
 	int status = 255;
 
+	for (int i = 0; i < END_WAIT_MS &&
+			waitid(P_PID, (id_t)f->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+			ended.si_pid == 0;
+	     i++)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	kill(f->pid, SIGKILL); /* it may have closed the socket and live on */
 	(void)!child_wait(f->pid, &status, &ignored); /* the status is for the message only */
 	f->pid = 0;

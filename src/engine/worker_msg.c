@@ -59,8 +59,11 @@ static void text_get(const json_t *o, const char *key, char *ret, size_t size)
 			ret[n++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
 		}
 	}
-	while (n > 0 && t && *t && ((unsigned char)ret[n - 1] & 0x80))
-		n--; /* cut in the middle of a character: drop all of it */
+	if (t && ((unsigned char)*t & 0xc0) == 0x80) { /* cut in the middle of a character */
+		while (n > 0 && ((unsigned char)ret[n - 1] & 0xc0) == 0x80)
+			n--;
+		n -= n > 0;
+	}
 	ret[n] = '\0';
 }
 

@@ -152,23 +152,22 @@ int user_lookup(const char *spec, const char *passwd, const char *group, struct 
 	user[len] = '\0';
 	if (!len)
 		snprintf(user, sizeof(user), "0");
-	if (!passwd_find(passwd, user, 0, &ids, found)) {
-		if (!number_parse(user, strlen(user), &n))
-			return err_plain(
-				e, ENOENT,
-				"unable to find user %s: no matching entries in passwd file", user);
+	if (number_parse(user, strlen(user), &n)) { /* never a name, and needs no entry */
 		ids.uid = n;
-		(void)passwd_find(passwd, NULL, n, &ids, found); /* a number needs no entry */
+		(void)passwd_find(passwd, NULL, n, &ids, found);
+	} else if (!passwd_find(passwd, user, 0, &ids, found)) {
+		return err_plain(e, ENOENT,
+				 "unable to find user %s: no matching entries in passwd file",
+				 user);
 	}
 	if (colon && colon[1]) {
-		if (!group_find(group, colon + 1, &ids.gid)) {
-			if (!number_parse(colon + 1, strlen(colon + 1), &n))
-				return err_plain(
-					e, ENOENT,
-					"unable to find group %s: no matching entries in group file",
-					colon + 1);
+		if (number_parse(colon + 1, strlen(colon + 1), &n))
 			ids.gid = n;
-		}
+		else if (!group_find(group, colon + 1, &ids.gid))
+			return err_plain(
+				e, ENOENT,
+				"unable to find group %s: no matching entries in group file",
+				colon + 1);
 		group_put(&ids, ids.gid);
 	} else {
 		group_put(&ids, ids.gid);

@@ -39,7 +39,8 @@ struct inflate {
 	const uint8_t *held;
 	size_t held_len;
 	/* gzip */
-	bool in_member, in_padding;
+	bool in_member, in_header, in_padding;
+	struct isal_gzip_header gz_head; /* nothing of it is kept, but it carries state */
 	struct inflate_state gz;
 	/* zstd */
 	bool in_frame;
@@ -177,8 +178,10 @@ static int gzip_between(struct inflate *z, struct err *e)
 	}
 	if (z->in[0] == GZIP_MAGIC_0 && !z->in_padding) {
 		isal_inflate_init(&z->gz);
-		z->gz.crc_flag = ISAL_GZIP;
-		z->in_member = true;
+		isal_gzip_header_init(&z->gz_head);
+		/* its own reading of the header forgets the flags between two pieces */
+		z->gz.crc_flag = ISAL_GZIP_NO_HDR_VER;
+		z->in_member = z->in_header = true;
 		return 0;
 	}
 	z->in_padding = true;
@@ -213,12 +216,14 @@ static int gzip_step(struct inflate *z, uint8_t *out, size_t cap, size_t *ret_n,
 	z->gz.avail_in = avail_in;
 	z->gz.next_out = out;
 	z->gz.avail_out = avail_out;
-	r = isal_inflate(&z->gz);
-	if (r != ISAL_DECOMP_OK)
+	r = z->in_header ? isal_read_gzip_header(&z->gz, &z->gz_head) : isal_inflate(&z->gz);
+	if (r != ISAL_DECOMP_OK && !(z->in_header && r == ISAL_END_INPUT))
 		return gzip_fail(r, e);
 	take(z, avail_in - z->gz.avail_in);
 	*ret_n = avail_out - z->gz.avail_out;
-	if (z->gz.block_state == ISAL_BLOCK_FINISH)
+	if (z->in_header)
+		z->in_header = r == ISAL_END_INPUT;
+	else if (z->gz.block_state == ISAL_BLOCK_FINISH)
 		z->in_member = false;
 	return 0;
 }

@@ -150,6 +150,8 @@ int ref_parse(const char *text, struct ref *ret, struct err *e)
 				text);
 		return invalid(text, e);
 	}
+	if (strlen(r.host) + strlen(r.path) + strlen(r.tag) + strlen(r.digest) + 3 > sizeof(rest))
+		return invalid(text, e); /* what is filled in would not fit */
 	if (strspn(rest, DIGITS "abcdef") == SHA256_LEN && strlen(text) == SHA256_LEN)
 		return err_plain(e, EINVAL,
 				 "invalid repository name (%s), cannot specify 64-byte "
@@ -185,9 +187,15 @@ bool ref_normalise(const char *text, char *ret, size_t len)
 
 void ref_familiar(const char *normal, char *ret, size_t len)
 {
-	if (strncmp(normal, REF_DEFAULT_HOST "/library/", 18) == 0)
-		normal += 18;
-	else if (strncmp(normal, REF_DEFAULT_HOST "/", 10) == 0)
-		normal += 10;
+	if (strncmp(normal, REF_DEFAULT_HOST "/", 10) == 0) {
+		const char *path = normal + 10;
+		size_t n = strcspn(path, "/");
+
+		if (strncmp(path, "library/", 8) == 0 && !strchr(path + 8, '/'))
+			normal = path + 8;
+		else if (!path[n] ||
+			 !(memchr(path, '.', n) || strncmp(path, "localhost/", 10) == 0))
+			normal = path; /* else it would be read as a host */
+	}
 	snprintf(ret, len, "%s", normal);
 }

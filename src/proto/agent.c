@@ -469,7 +469,10 @@ static void text_copy(const uint8_t *p, size_t n, char *text, size_t len)
 	size_t at = 0;
 
 	for (size_t i = 0; i < n && at + 5 < len; i++) {
-		if (p[i] < 0x20 || p[i] == 0x7f)
+		bool is_c1 = (p[i] == 0xc2 && i + 1 < n && (p[i + 1] & 0xe0) == 0x80) ||
+			     (i > 0 && p[i - 1] == 0xc2 && (p[i] & 0xe0) == 0x80);
+
+		if (p[i] < 0x20 || p[i] == 0x7f || is_c1)
 			at += (size_t)snprintf(text + at, len - at, "\\x%02x", p[i]);
 		else
 			text[at++] = (char)p[i];

@@ -33,13 +33,14 @@
 #include "qemu_argv.h"
 #include "qmp.h"
 
-#define QEMU_PROGRAM   "/usr/bin/qemu-system-x86_64"
-#define ZERO_FILE_LEN  (2U << 20)
-#define LAST_WORDS_MAX 4096U
-#define OPEN_FILES_MAX 4096U
+#define QEMU_PROGRAM    "/usr/bin/qemu-system-x86_64"
+#define ZERO_FILE_LEN   (2U << 20)
+#define LAST_WORDS_MAX  4096U
+#define OPEN_FILES_MAX  4096U
+#define LINK_TIMEOUT_MS 10000U
 
 /* Part of every fingerprint: counts up when the device set of qemu_argv.c changes. */
-#define MACHINE_VERSION "1"
+#define MACHINE_VERSION "2"
 
 struct qemu {
 	pid_t pid;
@@ -123,6 +124,20 @@ static int stderr_pipe(int ret[2], struct err *e)
 	return 0;
 }
 
+/*
+ * QEMU's stream back end begins with its link down and does not tell the device when it has come
+ * up. Before the guest looks, so that it never sees a carrier come; clones restore what was seen.
+ */
+static void link_raise(struct qemu *q)
+{
+	struct err ignored = {
+		0
+	}; /* a QEMU that does not answer is seen to have ended, with why */
+
+	(void)!qmp_call(&q->qmp, "set_link", json_pack("{s:s, s:b}", "name", "net0", "up", 1), -1,
+			LINK_TIMEOUT_MS, NULL, &ignored);
+}
+
 static void qemu_free(void *priv);
 
 static int qemu_launch(const struct vm_spec *s, const struct vm_driver_info *i, void **ret,
@@ -159,6 +174,8 @@ static int qemu_launch(const struct vm_spec *s, const struct vm_driver_info *i, 
 	qmp_init(&q->qmp, TAKE_FD(qmp[0]));
 	q->stderr_fd = TAKE_FD(errs[0]);
 	q->idle_net_fd = TAKE_FD(idle[0]);
+	if (s->has_net && s->boot == VM_BOOT_COLD)
+		link_raise(q);
 	*ret = TAKE_PTR(q);
 	rc = 0;
 out:

@@ -12,9 +12,9 @@
 #include "buf.h"
 #include "driver.h"
 
-#define QEMU_ARGS_MAX    160
-#define QEMU_FDS_MAX     640 /* parts of an image's disk are most of them */
-#define QEMU_TB_SIZE_MIB 64  /* translation cache: measured, see doc/design/004-start.md */
+#define QEMU_ARGS_MAX    (2 * QEMU_FDS_MAX + 160) /* two for each file of an image */
+#define QEMU_FDS_MAX     640                      /* parts of an image's disk are most of them */
+#define QEMU_TB_SIZE_MIB 64 /* translation cache: measured, see doc/design/004-start.md */
 
 struct qemu_argv {
 	const char *v[QEMU_ARGS_MAX]; /* NULL-terminated; strings are owned by this struct */
