@@ -88,6 +88,7 @@ must_check int engine_image_prepare(struct engine *g, const char *image_id, stru
 
 must_check int engine_login(struct engine *g, const char *registry, const char *user,
 			    const char *password, struct err *e); /* checks, then stores */
+/* -ENOENT "Not logged in to X": there was nothing to forget. */
 must_check int engine_logout(struct engine *g, const char *registry, struct err *e);
 
 /* ---- machines ---- */
