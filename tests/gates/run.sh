@@ -65,7 +65,7 @@ git grep -nE '^typedef (struct|enum|union)' -- 'src/*.[ch]' | check "no typedef 
 
 # each parser of hostile bytes has a fuzz target that somebody builds
 {
-	for f in $(git grep -lE '^ \* [a-z_0-9]+\.c - \[U\]' -- 'src/*.c'); do
+	for f in $(git grep -lE '^(/| )\* [a-z_0-9]+\.c - \[U\]' -- 'src/*.c'); do
 		base=$(basename "$f" .c)
 		grep -qE "\b$base\b" tests/fuzz/meson.build || echo "$f: marked [U], but tests/fuzz/meson.build does not name it"
 	done

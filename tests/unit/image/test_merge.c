@@ -308,6 +308,7 @@ static void test_file_data(void **state)
 	}
 }
 
+/* Extents outside the data never get this far: test_ltree.c. */
 static void test_data_refused(void **state)
 {
 	static const struct {
@@ -316,10 +317,6 @@ static void test_data_refused(void **state)
 		uint32_t n;
 		const char *word;
 	} rows[] = {
-		{ 8192, { { 0, 16384, 8192 } }, 1, "extents" },
-		{ 8193, { { 0, 8192, 8193 } }, 1, "extents" },
-		{ 4096, { { 0, 1ULL << 62, 4096 } }, 1, "extents" },
-		{ 4096, { { 0, UINT64_MAX - 4095, 4096 } }, 1, "extents" },
 		{ 1ULL << 46, { { 4096, 0, 4096 } }, 1, "map" },
 		{ 1ULL << 62, { { 0, 0, 0 } }, 0, "map" },
 	};

@@ -188,13 +188,18 @@ static void machines_table_is_there(void **state)
 
 	assert_int_equal(store_open(d->root, d->run, &s, &e), 0);
 	assert_int_equal(sqlite3_exec(store_db(s),
-				      "INSERT INTO machines VALUES('i','n','m','{}','{}')", NULL,
+				      "INSERT INTO machines VALUES('i','n',NULL,'{}','{}')", NULL,
 				      NULL, NULL),
 			 SQLITE_OK);
 	assert_int_equal(sqlite3_exec(store_db(s),
-				      "INSERT INTO machines VALUES('j','n','m','{}','{}')", NULL,
+				      "INSERT INTO machines VALUES('j','n',NULL,'{}','{}')", NULL,
 				      NULL, NULL),
 			 SQLITE_CONSTRAINT_UNIQUE);
+	/* of an image that is there, or of none */
+	assert_int_equal(sqlite3_exec(store_db(s),
+				      "INSERT INTO machines VALUES('k','k','m','{}','{}')", NULL,
+				      NULL, NULL),
+			 SQLITE_CONSTRAINT_FOREIGNKEY);
 	store_close(s);
 }
 

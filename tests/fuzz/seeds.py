@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""seeds.py - the corpora's first files: valid inputs of every kind, and a few that are nearly so
+
+    tests/fuzz/seeds.py [TARGET...]     writes tests/fuzz/corpus/TARGET/seed-NAME
+
+Deterministic. What fuzzing finds is added beside them under the names that libFuzzer gives.
+"""
+import gzip, io, json, os, shutil, struct, subprocess, sys, tarfile, zlib
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def put(target, name, data):
+    folder = os.path.join(HERE, "corpus", target)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "seed-" + name), "wb") as f:
+        f.write(data)
+
+
+# ---- archives ----
+
+def entry(name, type=b"0", data=b"", link=b"", mode=0o644, uid=0, size=None, major=0, minor=0,
+          magic=b"ustar\x0000", prefix=b"", mtime=b"00000000000"):
+    h = bytearray(512)
+    def field(at, value):
+        h[at:at + len(value)] = value
+    field(0, name)
+    field(100, b"%07o" % mode)
+    field(108, uid if isinstance(uid, bytes) else b"%07o" % uid)
+    field(116, b"0000000")
+    field(124, size if size is not None else b"%011o" % len(data))
+    field(136, mtime)
+    field(156, type)
+    field(157, link)
+    field(257, magic)
+    field(329, b"%07o" % major)
+    field(337, b"%07o" % minor)
+    field(345, prefix)
+    field(148, b" " * 8)
+    field(148, b"%06o\0 " % sum(h))
+    return bytes(h) + data + b"\0" * (-len(data) % 512)
+
+
+def pax(kind=b"x", **kv):
+    return pax_list(kind, [(k.replace("__", ".").encode(), v) for k, v in kv.items()])
+
+
+def pax_list(kind, pairs):
+    out = b""
+    for k, v in pairs:
+        n = len(k) + len(v) + 3
+        total = n + 1
+        while len(str(total)) + n != total:
+            total += 1
+        out += b"%d %s=%s\n" % (total, k, v)
+    return entry(b"pax", kind, out)
+
+
+END = b"\0" * 1024
+
+
+def gnu_sparse():
+    h = bytearray(entry(b"s", b"S", b"", magic=b"ustar  \0", size=b"00000000005"))
+    h[386:410] = b"00000000000\x0000000000003\0"
+    h[482] = 1
+    h[483:495] = b"00000010000\0"
+    h[148:156] = b" " * 8
+    h[148:156] = b"%06o\0 " % sum(h)
+    ext = bytearray(512)
+    ext[0:24] = b"00000002000\x0000000000002\0"
+    return bytes(h) + bytes(ext) + b"abcde" + b"\0" * 507
+
+
+def archives():
+    a = {}
+    a["plain"] = (entry(b"d/", b"5", mode=0o755) + entry(b"d/a", b"0", b"hello") +
+                  entry(b"l", b"2", link=b"d/a") + entry(b"h", b"1", link=b"d/a") +
+                  entry(b"c", b"3", major=5, minor=1) + entry(b"p", b"6") + END)
+    a["names"] = (entry(b"L", b"L", b"n" * 150 + b"\0") + entry(b"K", b"K", b"k" * 120 + b"\0") +
+                  entry(b"x", b"2", link=b"y") + entry(b"name", prefix=b"pre/fix") +
+                  entry(b"star", prefix=b"p") + END)
+    a["pax"] = (pax(b"g", uid=b"5", mtime=b"1.5", comment=b"c") +
+                pax(path=b"long", uid=b"70000", mtime=b"-1.25", size=b"3",
+                    SCHILY__xattr__user__a=b"v", SCHILY__acl__access=b"user::rwx,group::r-x,other::r--") +
+                entry(b"f", b"0", b"abc") + entry(b"g") + END)
+    a["pax00"] = (pax_list(b"x", [(b"GNU.sparse.size", b"9000"), (b"GNU.sparse.numblocks", b"2"),
+                                  (b"GNU.sparse.offset", b"512"), (b"GNU.sparse.numbytes", b"3"),
+                                  (b"GNU.sparse.offset", b"8192"), (b"GNU.sparse.numbytes", b"2")]) +
+                  entry(b"s", b"0", b"abcde") + END)
+    a["pax01"] = (pax(GNU__sparse__name=b"n", GNU__sparse__size=b"9000",
+                      GNU__sparse__map=b"512,3,4096,2,9000,0") + entry(b"s", b"0", b"abcde") + END)
+    a["pax10"] = (pax(GNU__sparse__name=b"n", GNU__sparse__realsize=b"9000", GNU__sparse__major=b"1",
+                      GNU__sparse__minor=b"0") +
+                  entry(b"s", b"0", b"2\n512\n3\n4096\n2\n".ljust(512, b"\0") + b"abcde") + END)
+    a["gnusparse"] = gnu_sparse() + END
+    a["hole"] = pax(GNU__sparse__size=b"9000", GNU__sparse__map=b"") + entry(b"s") + END
+    a["binary"] = (entry(b"u", uid=b"\x80\0\0\0\0\1\x11\x70", mtime=b"\xff" * 11 + b"\xfe") +
+                   entry(b"old/", b"\0", magic=b"\0" * 8) + entry(b"V", b"V", b"label") +
+                   entry(b"v", b"7", b"x") + END)
+    a["dump"] = entry(b"dir", b"D", b"Yfile\0\0", magic=b"ustar  \0") + entry(b"f") + END
+    a["wh"] = (entry(b"a/.wh.b") + entry(b"a/.wh..wh..opq") + entry(b".wh..wh.plnk/x") +
+               entry(b"../x") + END)
+    a["marks"] = (entry(b"a/", b"5") + entry(b"a/.wh.b") + entry(b"a/.wh..wh..opq") +
+                  entry(b".wh..wh.plnk/x", b"0", b"dropped") + entry(b"w", b"3") +
+                  entry(b"./a//b/../c", b"0", b"C" * 5000) + END)
+    a["xattrs"] = (pax_list(b"x", [(b"SCHILY.xattr.user.a", b"1"), (b"SCHILY.xattr.trusted.overlay.opaque", b"y"),
+                                   (b"SCHILY.xattr.security.capability", b"\1\0\0\2" + b"\0" * 16),
+                                   (b"SCHILY.xattr.system.posix_acl_access",
+                                    struct.pack("<IHHIHHIHHI", 2, 1, 7, 0xffffffff, 4, 5, 0xffffffff, 32, 4, 0xffffffff)),
+                                   (b"SCHILY.acl.default", b"user::rwx,user:1000:r-x,group::r-x,mask::r-x,other::r--")]) +
+                   entry(b"d/", b"5") + END)
+    a["zeros"] = entry(b"z", b"0", b"\0" * 4096 + b"x" + b"\0" * 4096) + entry(b"e", b"0", b"tail") + END
+    a["cut"] = entry(b"a", b"0", b"hello")[:-1]
+    a["sum"] = bytes([0x41]) + entry(b"a")[1:]
+    a["none"] = b""
+    return a
+
+
+def seeds_tar():
+    for i, (name, data) in enumerate(archives().items()):
+        put("tar", name, bytes([(i * 9) & 0x3f]) + data)
+    put("tar", "badsum", b"\x80" + archives()["sum"])
+
+
+def seeds_unpack():
+    for i, (name, data) in enumerate(archives().items()):
+        put("unpack", name, bytes([3 | (i % 8) << 3]) + data)
+    for i, path in enumerate([b"a/b/c", b"/./a//../b/", b"..", b"a/.wh.b", b".wh..wh..opq", b".wh..wh.aufs/x",
+                              b".wh.a/b", b"n" * 256, b"a/.wh..", b"x/" * 30]):
+        put("unpack", "path%d" % i, b"\0" + path)
+    for i, acl in enumerate([b"user::rwx,user:1000:r-x,group::r-x,mask::r-x,other::r--", b"u::7", b"user:name:rwx:5\n#c\n",
+                             b"user::rw-\nuser:bin:r--:2\ngroup::r--\nmask:r--\nother::---", b"other::r--,user::x"]):
+        put("unpack", "acl%d" % i, b"\1" + acl)
+    put("unpack", "aclbytes", b"\2" + struct.pack("<IHHIHHIHHI", 2, 1, 7, 0xffffffff, 4, 5, 0xffffffff, 32, 4, 0xffffffff))
+
+
+# ---- compressed streams ----
+
+def gz(data, flags=0, extra=b"", name=b"", comment=b"", hcrc=False):
+    h = struct.pack("<BBBBIBB", 0x1f, 0x8b, 8, flags, 0, 0, 255) + extra + name + comment
+    if hcrc:
+        h += struct.pack("<H", zlib.crc32(h) & 0xffff)
+    c = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return h + c.compress(data) + c.flush() + struct.pack("<II", zlib.crc32(data), len(data))
+
+
+def zst(data, *args):
+    return subprocess.run(["zstd", "-q", "-c", *args], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+def seeds_inflate():
+    text = b"layer " * 200 + bytes(range(256))
+    s = {
+        "gzip": gz(text), "members": gz(b"one") + gz(b"") + gz(b"two" * 50),
+        "extra": gz(text, 4, extra=struct.pack("<H", 6) + b"ab\2\0xy"), "name": gz(b"x", 8, name=b"file\0"),
+        "comment": gz(b"x", 16, comment=b"said\0"), "hcrc": gz(b"x", 2, hcrc=True),
+        "all": gz(b"x", 31, extra=struct.pack("<H", 2) + b"ab", name=b"n\0", comment=b"c\0", hcrc=True),
+        "padded": gz(text) + b"\0" * 512, "garbage": gz(text) + b"garbage", "cut": gz(text)[:-5],
+        "badcrc": gz(text)[:-8] + b"\0" * 8, "badlen": gz(text)[:-4] + b"\1\0\0\0",
+        "stored": gzip.compress(text, 0, mtime=0), "fixed": gz(b"ab"),
+        "reserved": gz(b"x", 0xe0), "bomb": gz(b"\0" * 300000),
+        "plain": b"plain tar", "short": b"\x1f", "none": b"", "bzip2": b"BZh91AY", "xz": b"\xfd7zXZ\0",
+    }
+    if shutil.which("zstd"):
+        z = zst(text)
+        skip = struct.pack("<II", 0x184D2A53, 5) + b"skip!"
+        s.update({"zstd": z, "frames": z + skip + zst(b"two"), "skip": skip, "zcheck": zst(text, "--check"),
+                  "znocheck": zst(text, "--no-check"), "zcut": z[:-3], "zzeros": z + b"\0" * 8,
+                  "zgarbage": z + b"junk", "zbomb": zst(b"\0" * 300000), "zwindow": z[:4] + b"\x00\xf8" + z[6:]})
+    for i, (name, data) in enumerate(s.items()):
+        put("inflate", name, bytes([i * 11 & 0x3f, i * 5 & 7]) + data)
+
+
+# ---- small texts ----
+
+def seeds_ref():
+    d = "sha256:" + "0123456789abcdef" * 4
+    for i, t in enumerate(["nginx", "nginx:1.25", "library/nginx", "docker.io/library/nginx:latest", "localhost/x:1",
+                           "localhost:5000/a/b:tag", "reg.example.com/a__b/c.d-e", "nginx@" + d, "a:1@" + d,
+                           "[::1]:5000/x", "index.docker.io/x", "UPPER/x", "a:", "a//b", ":tag", "docker.io/library/a/b",
+                           "docker.io/a.b/c", "docker.io/localhost/c", "0123456789abcdef" * 4, "-a", "a--b", "a___b",
+                           "h.x/" + "p" * 255, "h" * 250 + ".x/" + "p/" * 120 + "x"]):
+        put("ref", "%02d" % i, t.encode())
+
+
+def seeds_worker_msg():
+    d = "sha256:" + "0123456789abcdef" * 4
+    events = [{"event": "document", "digest": d, "size": 5, "media_type": "application/json"},
+              {"event": "layers", "manifest": {"digest": d}, "layers": []}, {"event": "exists", "digest": d},
+              {"event": "open", "digest": d, "size": 9, "have": 4}, {"event": "progress", "digest": d, "done": 3},
+              {"event": "mounted", "digest": d}, {"event": "done", "digest": d}, {"event": "complete", "digest": d, "manifest": d},
+              {"event": "complete"}, {"event": "error", "code": "not_found", "message": "no such \u009bimage\n \u65e5\u672c"},
+              {"event": "error", "code": "x", "message": "\u65e5" * 200}, {"event": "other"}, {"event": "open", "digest": "sha256:00"}]
+    for i, ev in enumerate(events):
+        put("worker_msg", "event%02d" % i, b"\0" + json.dumps(ev, ensure_ascii=False).encode())
+    replies = [{"diff_id": d, "blob_digest": d, "blob_size": 5, "data_len": 4096}, {"error": "bad layer", "code": 74},
+               {"error": "x", "code": -1}, {"diff_id": d}]
+    for i, r in enumerate(replies):
+        put("worker_msg", "unpack%d" % i, b"\1" + json.dumps(r).encode())
+    parts = [{"kind": "head", "disk_off": 0, "file_off": 0, "len": 4096},
+             {"kind": "layer", "layer": 1, "disk_off": 2097152, "file_off": 0, "len": 8192},
+             {"kind": "meta", "disk_off": 4194304, "file_off": 0, "len": 12288}]
+    merge = {"disk_len": 4206592, "meta_len": 12288, "parts": parts}
+    put("worker_msg", "merge0", b"\2" + json.dumps(merge).encode())
+    put("worker_msg", "merge1", b"\2" + json.dumps({"error": "collision", "code": 22}).encode())
+    put("worker_msg", "merge2", b"\2" + json.dumps(dict(merge, parts=parts[::-1])).encode())
+    whole = dict(merge, version=1, key="ab" * 32, layers=[d, d])
+    put("worker_msg", "parts0", b"\3" + json.dumps(whole).encode())
+    put("worker_msg", "parts1", b"\3" + json.dumps(dict(whole, layers=[d])).encode())
+    put("worker_msg", "parts2", b"\3" + json.dumps(dict(whole, version=2)).encode())
+
+
+def frame(type, payload=b"", stream=0):
+    return struct.pack("<IHHI", len(payload), type, 0, stream) + payload
+
+
+def text(s):
+    return struct.pack("<I", len(s)) + s + b"\0"
+
+
+def blob(s):
+    return struct.pack("<I", len(s)) + s
+
+
+def seeds_agent():
+    mount = (struct.pack("<I", 2) + text(b"") + text(b"/etc/hosts") + text(b"rw") + blob(b"127.0.0.1 x\n") +
+             struct.pack("<I", 0) + text(b"") + text(b"/tmp") + text(b"size=1m") + blob(b""))
+    run = (struct.pack("<I", 7) + struct.pack("<I", 2) + text(b"/bin/sh") + text(b"-c") + struct.pack("<I", 1) +
+           text(b"A=1") + text(b"/") + text(b"0:0") + struct.pack("<HH", 24, 80))
+    ident = (blob(b"e" * 64) + struct.pack("<Q", 1) + text(b"host") + text(b"0" * 32) + text(b"boot") + b"\2" * 6 +
+             struct.pack("<III", 0x0a000202, 0x0a000201, 24) + blob(b"6" * 16) + blob(b"") + struct.pack("<II", 64, 1500))
+    s = {
+        "ping": frame(1, b"ping") + frame(65, b"ping"), "identity": frame(2, ident),
+        "root": frame(3, struct.pack("<IIIQQ", 0, 1, 1, 4096, 0)),
+        "run": frame(4, run + struct.pack("<I", 2) + mount, 1), "exec": frame(4, run + struct.pack("<I", 0), 9),
+        "data": frame(5, b"in", 1) + frame(5, b"", 1) + frame(70, b"out", 1) + frame(71, b"", 1),
+        "resize": frame(6, struct.pack("<HH", 24, 80), 1), "signal": frame(7, struct.pack("<I", 15), 1),
+        "ready": frame(64, struct.pack("<I", 1)), "ok": frame(66, struct.pack("<H", 3)),
+        "error": frame(67, struct.pack("<HI", 3, 5) + b"no disk\x1b[0m"), "started": frame(68, struct.pack("<I", 1), 1),
+        "failed": frame(69, struct.pack("<I", 127) + b"not found", 1), "exited": frame(72, struct.pack("<II", 137, 1), 1),
+        "credit": frame(128, struct.pack("<IH", 65536, 70), 1), "attach": frame(200, struct.pack("<IHH", 3, 24, 80)),
+        "attachflags": frame(200, struct.pack("<IHH", 4, 24, 80)), "stop": frame(201, struct.pack("<I", 0xffffffff)),
+        "big": struct.pack("<IHHI", 1 << 19, 1, 0, 0), "zero": struct.pack("<IHHI", 0, 1, 1, 0), "half": frame(1, b"ping")[:-1],
+    }
+    for name, data in s.items():
+        put("agent", name, data)
+
+
+def seeds_qmp():
+    hello = '{"QMP": {"version": {}, "capabilities": []}}\r\n'
+    ok = '{"return": {}}\r\n'
+    lines = ['{"return": {"status": "running"}}', '{"error": {"class": "GenericError", "desc": "no"}}', '{"error": 1}',
+             '{"event": "STOP", "timestamp": {}}', '{"x": 1}', '[]', '{"return": null}', '{"return": {}, "return": {}}', '']
+    for i, l in enumerate(lines):
+        put("qmp", "line%d" % i, b"\0" + l.encode())
+    talks = [hello + ok + ok * 4, hello + ok + '{"event": "RESUME"}\r\n' * 3 + ok, hello, ok * 3, hello + '{"error": {"desc": "d"}}\n',
+             hello + ok + "x\n", hello + ok + '{"return": {}']
+    for i, t in enumerate(talks):
+        put("qmp", "talk%d" % i, b"\1" + t.encode())
+
+
+def seeds_image_defaults():
+    full = {"config": {"Entrypoint": ["/bin/e"], "Cmd": ["a", "b"], "Env": ["PATH=/bin", "A=1", "PATH=/two", "novalue", "=x"],
+                       "Labels": {"l": "v", "bad=key": "v", "n": 1}, "ExposedPorts": {"80/tcp": {}}, "User": "u:g",
+                       "WorkingDir": "/w", "StopSignal": "SIGQUIT"}}
+    s = [(0, full), (2, full), (1, full), (4, full), (8, full), (16, full), (63, full), (0, {}), (0, {"config": None}),
+         (0, {"config": {"Cmd": "echo hi", "Entrypoint": None}}), (0, {"config": {"Env": [1]}}), (0, {"config": []}),
+         (0, {"config": {"User": 5}}), (0, [])]
+    for i, (user, c) in enumerate(s):
+        put("image_defaults", "%02d" % i, bytes([user]) + json.dumps(c).encode())
+    put("image_defaults", "double", b'\0{"config": {}, "config": {}}')
+
+
+def seeds_userdb():
+    passwd = b"root:x:0:0:root:/root:/bin/sh\nbad line\nweb:x:33:33::/var/www:\nnum:x:4294967295:1::/:\n1000:x:5:5::/x:\n"
+    group = b"root:x:0:\nweb:x:33:\nadm:x:4:web,root\nbig:x:99999999999:web\nmany:x:7:a,b,web,\n"
+    for i, spec in enumerate([b"", b"root", b"web", b"web:adm", b"33", b"1000:1000", b"nobody", b"web:none", b":adm", b"4294967295",
+                              b"a:b:c", b"n" * 300, b"4294967296", b"5:"]):
+        put("userdb", "%02d" % i, spec + b"\0" + passwd + b"\0" + group)
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:] or [n[6:] for n in globals() if n.startswith("seeds_")]
+    for name in wanted:
+        globals()["seeds_" + name]()

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* test_kernel_modules.c - a module tree packed with its dependencies */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "cpio_fixture.h"
+#include "fdio.h"
+#include "kernel_modules.h"
+
+static char dir[64];
+static int dir_fd = -1;
+
+static int setup(void **state)
+{
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/caisson-modules-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dir_fd < 0;
+}
+
+static int teardown(void **state)
+{
+	struct err e;
+
+	(void)state;
+	fd_drop(&dir_fd);
+	return tree_remove_at(AT_FDCWD, dir, &e);
+}
+
+/* A "module": some bytes, and what it depends on. */
+static void module_put(const char *path, const char *depends)
+{
+	char folder[200], text[300];
+	const char *slash = strrchr(path, '/');
+	struct err e = { 0 };
+	int n, fd;
+
+	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) : 0, path);
+	if (*folder)
+		assert_int_equal(dir_make_at(dir_fd, folder, 0700, &e), 0);
+	n = snprintf(text, sizeof(text), "ELF of %s%cdepends=%s%cend", path, 0,
+		     depends ? depends : "", 0);
+	fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(fd_write_full(fd, text, (size_t)n), 0);
+	close(fd);
+}
+
+/* The paths in modules.list, and whether each is in the archive. */
+static void pack(char list[500])
+{
+	auto_buf b = { 0 };
+	struct cpio_entry x;
+	struct err e = { 0 };
+	size_t at = 0, listed = 0, n = 0;
+
+	list[0] = '\0';
+	if (kernel_modules_pack(dir_fd, &b, &e) < 0)
+		fail_msg("%s", e.msg);
+	while (cpio_next(&b, &at, &x)) {
+		if (strcmp(x.path, "modules.list") == 0) {
+			snprintf(list, 500, "%.*s", (int)x.len, x.data);
+			for (const char *p = list; (p = strchr(p, '\n')); p++)
+				listed++;
+		} else if (strncmp(x.path, "modules/", 8) == 0) {
+			assert_memory_equal(x.data, "ELF of ", 7);
+			n++;
+		}
+	}
+	assert_int_equal(at, b.len);
+	assert_int_equal(listed, n);
+}
+
+static void dependencies_first(void **state)
+{
+	char list[500];
+
+	(void)state;
+	module_put("kernel/drivers/block/virtio_blk.ko", "virtio-ring,virtio");
+	module_put("kernel/drivers/virtio/virtio-ring.ko", "virtio");
+	module_put("kernel/drivers/virtio/virtio.ko", NULL);
+	module_put("kernel/fs/erofs.ko", "built_in_or_missing,,lz4");
+	module_put("kernel/lib/lz4.ko", "");
+	module_put("kernel/sound/unwanted.ko", NULL);
+	module_put("kernel/fs/erofs.txt", NULL);
+	module_put("kernel/.hidden/ext4.ko", NULL);
+	pack(list);
+	assert_string_equal(list,
+			    "/modules/virtio.ko\n/modules/virtio_ring.ko\n/modules/virtio_blk.ko\n"
+			    "/modules/lz4.ko\n/modules/erofs.ko\n");
+}
+
+static void nothing_there(void **state)
+{
+	char list[500];
+
+	(void)state;
+	pack(list);
+	assert_string_equal(list, "");
+}
+
+static void odd_trees(void **state)
+{
+	char list[500];
+
+	(void)state;
+	module_put("overlay.ko", "overlay"); /* of itself */
+	module_put("fuse.ko", "virtiofs");   /* in a circle */
+	module_put("virtiofs.ko", "fuse");
+	assert_int_equal(symlinkat("/etc/passwd", dir_fd, "ext4.ko"), 0);
+	assert_int_equal(symlinkat("/", dir_fd, "root"), 0);
+	assert_int_equal(mkdirat(dir_fd, "ipv6.ko", 0700), 0);
+	pack(list);
+	assert_string_equal(list, "/modules/overlay.ko\n/modules/fuse.ko\n/modules/virtiofs.ko\n");
+}
+
+static void too_deep(void **state)
+{
+	auto_buf b = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	module_put("erofs.ko", "m0");
+	for (int i = 0; i < 20; i++) {
+		char path[20], next[20];
+
+		snprintf(path, sizeof(path), "m%d.ko", i);
+		snprintf(next, sizeof(next), "m%d", i + 1);
+		module_put(path, next);
+	}
+	assert_int_equal(kernel_modules_pack(dir_fd, &b, &e), -ELOOP);
+}
+
+static void refused(void **state)
+{
+	struct buf small = BUF_LIMIT(300);
+	auto_buf b = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_true(kernel_modules_pack(-1, &b, &e) < 0);
+	module_put("erofs.ko", NULL);
+	module_put("ext4.ko", NULL);
+	assert_true(kernel_modules_pack(dir_fd, &small, &e) < 0);
+	buf_done(&small);
+	/* a packed one that is none: xz says so, or is not there */
+	module_put("overlay.ko.xz", NULL);
+	assert_true(kernel_modules_pack(dir_fd, &b, &e) < 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(dependencies_first),
+		TEST(nothing_there),
+		TEST(odd_trees),
+		TEST(too_deep),
+		TEST(refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* test_shape.c - what all machines share; the cached probe */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "engine_internal.h"
+#include "fdio.h"
+#include "shape.h"
+#include "store.h"
+
+static void spec_is_nearly_whole(void **state)
+{
+	const struct template_want w = { .mem_bytes = SHAPE_MEM_DEFAULT,
+					 .cpus = 2,
+					 .has_net = true };
+	struct vm_spec a, b, other;
+	struct err e = { 0 };
+
+	(void)state;
+	shape_spec(&w, "0123456789ab", &a);
+	shape_spec(&w, "0123456789ab", &b);
+	shape_spec(&w, "ff3456789abc", &other);
+	assert_int_equal(a.cpus, 2);
+	assert_true(a.has_net && a.net_fd == -1);
+	assert_int_equal(a.n_disks, TEMPLATE_DISK_COUNT);
+	assert_true(a.disks[TEMPLATE_DISK_IMAGE].is_readonly);
+	assert_false(a.disks[TEMPLATE_DISK_WRITABLE].is_readonly);
+	assert_int_equal(a.uid, b.uid);
+	if (geteuid() == 0) { /* each VMM is a user of its own, never root */
+		assert_true(a.uid >= 0x60000000 && a.uid < 0x61000000);
+		assert_int_not_equal(a.uid, other.uid);
+	} else {
+		assert_int_equal(a.uid, 0);
+	}
+	assert_true(vm_spec_check(&a, &e) < 0); /* no kernel, no agent yet */
+	a.kernel_fd = a.agent_fd = 3;
+	if (vm_spec_check(&a, &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+static unsigned probes;
+
+static int probe(struct vm_driver_info *ret, struct err *e)
+{
+	(void)e;
+	probes++;
+	*ret = (struct vm_driver_info){ .accel = "tcg",
+					.accel_reason = "why",
+					.version = "1",
+					.fingerprint = "ab",
+					.tsc_khz = 5 };
+	return 0;
+}
+
+static void probe_is_cached(void **state)
+{
+	static const char *const spoilt[] = { "", "{", "[]", "{\"stamp\":\"other\"}", NULL };
+	struct vm_driver_ops d = { .name = "test", .probe = probe };
+	char dir[] = "/tmp/caisson-shape-XXXXXX", root[64], run[64], file[64];
+	struct engine g = { .root = root, .run = run };
+	struct vm_driver_info i;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(root, sizeof(root), "%s/root", dir);
+	snprintf(run, sizeof(run), "%s/run", dir);
+	snprintf(file, sizeof(file), "%s/run/driver-test.json", dir);
+	probes = 0;
+	for (int k = 0; k < 3; k++) {
+		assert_int_equal(shape_driver_info(&g, &d, &i, &e), 0);
+		assert_string_equal(i.accel, "tcg");
+		assert_int_equal(i.tsc_khz, 5);
+	}
+	assert_int_equal(probes, 1);
+	for (unsigned k = 0; spoilt[k]; k++) {
+		assert_int_equal(file_write_atomic_at(AT_FDCWD, file, 0600, spoilt[k],
+						      strlen(spoilt[k]), &e),
+				 0);
+		assert_int_equal(shape_driver_info(&g, &d, &i, &e), 0);
+		assert_int_equal(probes, 2 + k);
+	}
+	d.program = "/no/such/program"; /* cannot be told apart from another: not cached */
+	for (unsigned k = 0; k < 2; k++)
+		assert_int_equal(shape_driver_info(&g, &d, &i, &e), 0);
+	assert_int_equal(probes, 7);
+	store_close(g.store);
+	assert_int_equal(tree_remove_at(AT_FDCWD, dir, &e), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(spec_is_nearly_whole),
+		cmocka_unit_test(probe_is_cached),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/* test_machine_check.c - what a user may ask for */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "disk.h"
+#include "machine.h"
+#include "vm_spec.h"
+
+static char run[] = "run", *args[] = { run, NULL };
+
+static struct machine_config good(void)
+{
+	struct machine_config c = {
+		.name = "ok", .cmd = { args, 1 }, .has_network = true, .stop_timeout_s = -1
+	};
+
+	memset(c.id, 'a', MACHINE_ID_LEN);
+	return c;
+}
+
+static void check(const struct machine_config *c, const char *why, const char *row)
+{
+	struct err e = { 0 };
+	int rc = machine_config_check(c, &e);
+
+	if (why ? rc >= 0 || !strstr(e.msg, why) : rc < 0)
+		fail_msg("%s: %d \"%s\"", row, rc, e.msg);
+}
+
+static void names(void **state)
+{
+	static const struct {
+		const char *name;
+		bool ok;
+	} t[] = { { "ab", true },   { "a.b-c_D9", true }, { "0a", true },   { "", false },
+		  { "a", false },   { "-ab", false },     { ".ab", false }, { "_ab", false },
+		  { "a b", false }, { "a/b", false },     { "a\n", false }, { "\xc3\xa4", false } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct machine_config c = good();
+
+		snprintf(c.name, sizeof(c.name), "%s", t[i].name);
+		check(&c, t[i].ok ? NULL : "Invalid container name", t[i].name);
+	}
+}
+
+static void texts(void **state)
+{
+	static char long_label[65], long_path[5000];
+	static const struct {
+		const char *hostname, *cwd;
+		const char *why;
+	} t[] = {
+		{ "host", "/w", NULL },
+		{ "a.b-c", "", NULL },
+		{ "", NULL, NULL },
+		{ "-a", NULL, "hostname" },
+		{ "a..b", NULL, "hostname" },
+		{ ".a", NULL, "hostname" },
+		{ "a.", NULL, "hostname" },
+		{ "a b", NULL, "hostname" },
+		{ "a/b", NULL, "hostname" },
+		{ long_label, NULL, "hostname" },
+		{ NULL, "w", "working directory" },
+		{ NULL, "./w", "working directory" },
+		{ NULL, long_path, "working directory" },
+		{ NULL, "/proc/self/fd/3", "not allowed" },
+	};
+	struct machine_config c;
+
+	(void)state;
+	memset(long_label, 'a', sizeof(long_label) - 1);
+	memset(long_path, '/', sizeof(long_path) - 1);
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		c = good();
+		c.hostname = (char *)t[i].hostname; /* only read */
+		c.cwd = (char *)t[i].cwd;
+		check(&c, t[i].why, t[i].hostname ? t[i].hostname : t[i].cwd);
+	}
+	c = good();
+	c.id[3] = 'X';
+	check(&c, "machine id", "id");
+	c = good();
+	c.id[60] = '\0';
+	check(&c, "machine id", "short id");
+}
+
+static void numbers(void **state)
+{
+	static const struct {
+		uint64_t mem, disk;
+		uint32_t cpus;
+		int32_t stop;
+		const char *why;
+	} t[] = {
+		{ VM_MEM_MIN, DISK_SIZE_MIN, 1, 0, NULL },
+		{ VM_MEM_MAX, DISK_SIZE_MAX, 0, 100, NULL },
+		{ VM_MEM_MIN - 1, 0, 0, 0, "memory limit" },
+		{ VM_MEM_MAX + 1, 0, 0, 0, "memory limit" },
+		{ UINT64_MAX, 0, 0, 0, "memory limit" },
+		{ 0, DISK_SIZE_MIN - 1, 0, 0, "size=" },
+		{ 0, DISK_SIZE_MAX + 1, 0, 0, "size=" },
+		{ 0, 0, VM_CPUS_MAX + 1, 0, "CPUs" },
+		{ 0, 0, UINT32_MAX, 0, "CPUs" },
+		{ 0, 0, 0, -2, "stop timeout" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct machine_config c = good();
+
+		c.mem_bytes = t[i].mem;
+		c.disk_bytes = t[i].disk;
+		c.cpus = t[i].cpus;
+		c.stop_timeout_s = t[i].stop;
+		check(&c, t[i].why, t[i].why ? t[i].why : "numbers");
+	}
+}
+
+enum list { ENV, DNS, HOSTS, NOTHING };
+
+static void lists(void **state)
+{
+	static const struct {
+		enum list list;
+		const char *text;
+		const char *why;
+	} t[] = {
+		{ ENV, "A=1", NULL },
+		{ ENV, "A=", NULL },
+		{ ENV, "A", "environment" },
+		{ ENV, "=1", "environment" },
+		{ ENV, "", "environment" },
+		{ DNS, "1.1.1.1", NULL },
+		{ DNS, "::1", NULL },
+		{ DNS, "dns.example", "--dns" },
+		{ DNS, "1.1.1", "--dns" },
+		{ DNS, "1.1.1.1\nnameserver 2.2.2.2", "--dns" },
+		{ HOSTS, "h:1.2.3.4", NULL },
+		{ HOSTS, "h:::1", NULL },
+		{ HOSTS, "h", "add-host" },
+		{ HOSTS, ":1.2.3.4", "add-host" },
+		{ HOSTS, "h:", "add-host" },
+		{ HOSTS, "h:x", "add-host" },
+		{ NOTHING, NULL, "No command" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct machine_config c = good();
+		char *v[] = { (char *)t[i].text, NULL };
+		struct strv list = { v, 1 };
+
+		if (t[i].list == ENV)
+			c.env = list;
+		else if (t[i].list == DNS)
+			c.dns = list;
+		else if (t[i].list == HOSTS)
+			c.extra_hosts = list;
+		else
+			c.cmd.n = 0;
+		check(&c, t[i].why, t[i].text ? t[i].text : "nothing");
+	}
+}
+
+static void ports(void **state)
+{
+	static const struct {
+		struct machine_port p;
+		bool no_network;
+		const char *why;
+	} t[] = {
+		{ { "", 0, 80, false }, false, NULL },
+		{ { "::1", 1, 65535, true }, false, NULL },
+		{ { "localhost", 1, 80, false }, false, "IP address" },
+		{ { "1.2.3.4.5", 1, 80, false }, false, "IP address" },
+		{ { "", 1, 0, false }, false, "port 0" },
+		{ { "", 1, 80, false }, true, "--network none" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct machine_config c = good();
+		struct machine_port p = t[i].p;
+
+		c.has_network = !t[i].no_network;
+		c.ports = &p;
+		c.n_ports = 1;
+		check(&c, t[i].why, p.host_ip);
+		c.n_ports = 1025;
+		check(&c, "at most", "many ports");
+	}
+}
+
+/* The texts are only read. */
+static struct machine_mount mount_of(enum machine_mount_kind kind, const char *source,
+				     const char *target)
+{
+	return (struct machine_mount){ kind, (char *)source, (char *)target, NULL, false };
+}
+
+static void mounts(void **state)
+{
+	static const struct {
+		enum machine_mount_kind kind;
+		const char *source, *target, *why;
+	} t[] = {
+		{ MACHINE_MOUNT_BIND, "/s", "/t", NULL },
+		{ MACHINE_MOUNT_TMPFS, NULL, "/t", NULL },
+		{ MACHINE_MOUNT_BIND, "s", "/t", "mount source" },
+		{ MACHINE_MOUNT_BIND, NULL, "/t", "mount source" },
+		{ MACHINE_MOUNT_BIND, "/s", "t", "mount target" },
+		{ MACHINE_MOUNT_BIND, "/s", "/", "mount target" },
+		{ MACHINE_MOUNT_BIND, "/s", "", "mount target" },
+		{ MACHINE_MOUNT_TMPFS, NULL, NULL, "mount target" },
+		{ MACHINE_MOUNT_TMPFS, NULL, "/first", "Duplicate" },
+	};
+	char targets[VM_SHARES_MAX + 1][8];
+	struct machine_mount many[VM_SHARES_MAX + 1];
+	struct machine_config c = good();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct machine_mount m[2] = { mount_of(MACHINE_MOUNT_TMPFS, NULL, "/first"),
+					      mount_of(t[i].kind, t[i].source, t[i].target) };
+
+		c.mounts = m;
+		c.n_mounts = 2;
+		check(&c, t[i].why, t[i].target ? t[i].target : "no target");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+		snprintf(targets[i], sizeof(targets[i]), "/%zu", i);
+		many[i] = mount_of(MACHINE_MOUNT_BIND, "/s", targets[i]);
+	}
+	c.mounts = many;
+	c.n_mounts = VM_SHARES_MAX;
+	check(&c, NULL, "as many as may be");
+	c.n_mounts++;
+	check(&c, "bind mounts", "one more");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names), cmocka_unit_test(texts), cmocka_unit_test(numbers),
+		cmocka_unit_test(lists), cmocka_unit_test(ports), cmocka_unit_test(mounts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
