@@ -50,8 +50,11 @@ static void text_add(char *ret, size_t size, const char *s)
 			ret[n++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
 		}
 	}
-	while (*s && n > 0 && ((unsigned char)ret[n - 1] & 0x80))
-		n--;
+	if (((unsigned char)*s & 0xc0) == 0x80) { /* it goes on in the middle of a character */
+		while (n > 0 && ((unsigned char)ret[n - 1] & 0xc0) == 0x80)
+			n--;
+		n -= n > 0;
+	}
 	ret[n] = '\0';
 }
 

@@ -29,6 +29,7 @@
 static const char *const programs[] = { "/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd" };
 
 struct share_setup {
+	const char *path; /* of the source, for share_reopen() */
 	char source[32], target[PATH_MAX], uid_map[64], gid_map[64];
 	bool is_readonly, is_user;
 };
@@ -45,10 +46,27 @@ static int text_write(const char *path, const char *text)
 	return n < 0 ? -EIO : 0;
 }
 
-/* In the child, before the descriptors are put in their places. */
+/*
+ * A descriptor from before unshare() belongs to a mount of the old namespace, which cannot be bound
+ * in the new one. So the source is opened anew, and must be what was checked.
+ */
+static int share_reopen(const char *path)
+{
+	int fd = open(path, O_PATH | O_CLOEXEC);
+	struct stat was, is;
+
+	if (fd < 0 || fstat(SOURCE_FD, &was) < 0 || fstat(fd, &is) < 0)
+		return -errno;
+	if (was.st_dev != is.st_dev || was.st_ino != is.st_ino)
+		return -ESTALE;
+	return dup2(fd, SOURCE_FD) < 0 ? -errno : 0;
+}
+
+/* In the child, with its descriptors in their places. */
 static int share_enter(void *arg)
 {
 	const struct share_setup *s = arg;
+	int rc;
 
 	if (unshare(CLONE_NEWNS | (s->is_user ? CLONE_NEWUSER : 0)) < 0)
 		return -errno;
@@ -56,6 +74,9 @@ static int share_enter(void *arg)
 			   text_write("/proc/self/uid_map", s->uid_map) < 0 ||
 			   text_write("/proc/self/gid_map", s->gid_map) < 0))
 		return -EPERM;
+	rc = share_reopen(s->path);
+	if (rc < 0)
+		return rc;
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount(s->source, s->target, NULL, MS_BIND, NULL) < 0)
 		return -errno;
@@ -119,7 +140,9 @@ int virtiofsd_start(const char *source, bool is_readonly, int dir_fd, const char
 		    const char *name, struct virtiofsd *ret, struct err *e)
 {
 	struct virtiofsd v = VIRTIOFSD_NONE;
-	struct share_setup s = { .is_readonly = is_readonly, .is_user = geteuid() != 0 };
+	struct share_setup s = { .path = source,
+				 .is_readonly = is_readonly,
+				 .is_user = geteuid() != 0 };
 	char share[PATH_MAX], sock[64];
 	auto_fd fd = open(source, O_PATH | O_CLOEXEC);
 	auto_fd listener = -1;

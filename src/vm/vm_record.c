@@ -84,7 +84,7 @@ int vm_record_add(sqlite3 *db, const struct machine_config *c, const struct mach
 	    sqlite3_bind_text(st, 4, config, -1, SQLITE_STATIC) != SQLITE_OK ||
 	    sqlite3_bind_text(st, 5, state, -1, SQLITE_STATIC) != SQLITE_OK)
 		return db_fail(db, e);
-	switch (sqlite3_step(st)) {
+	switch (sqlite3_step(st) & 0xff) { /* the connection may speak extended codes */
 	case SQLITE_DONE:
 		return 0;
 	case SQLITE_CONSTRAINT:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# erofs_tree.sh WORKER - an image of odd layers as a disk, compared with what umoci unpacks
+# erofs_tree.sh [WORKER] - an image of odd layers as a disk, compared with what umoci unpacks
 #
-# WORKER is caisson-unpack. Checks: fsck.erofs is content, the kernel mounts the disk, every name,
+# WORKER is caisson-unpack, of the build unless told. Checks: fsck.erofs is content, the kernel mounts the disk, every name,
 # type, mode, owner, time, xattr, device, link group and content is umoci's (but for what
 # erofs_tree.py lists), and a second run gives the same bytes. Needs root, umoci, erofs-utils and
 # EROFS in the kernel; exit status 77 when something is missing.
@@ -14,8 +14,8 @@ skip() {
 	exit 77
 }
 
-[[ $# == 1 && -x $1 ]] || { echo "usage: $0 path/to/caisson-unpack" >&2; exit 2; }
-worker=$1
+worker=${1:-$here/../../build/libexec/caisson-unpack}
+[[ -x $worker ]] || { echo "usage: $0 [path/to/caisson-unpack]" >&2; exit 2; }
 [[ $(id -u) == 0 ]] || skip 'needs root, for devices, owners and mounts'
 for tool in umoci fsck.erofs python3 tar mount; do
 	[[ -n $(type -P "$tool") ]] || skip "$tool is not installed"

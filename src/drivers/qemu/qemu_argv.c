@@ -72,6 +72,8 @@ static int machine_add(struct qemu_argv *a, const struct vm_spec *s, const struc
 	ARG("-M");
 	ARG("microvm,x-option-roms=off,rtc=off,isa-serial=%s,acpi=on,memory-backend=ram0%s",
 	    s->console_fd >= 0 ? "on" : "off", s->n_shares > SHARES_PLAIN ? ",ioapic2=on" : "");
+	ARG("-global");
+	ARG("virtio-mmio.force-legacy=off"); /* vhost-user devices speak virtio 1 only */
 	ARG("-accel");
 	if (!strcmp(i->accel, "kvm"))
 		ARG("kvm");
