@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+/* command_table.c - every command and every flag, once */
+#include <string.h>
+
+#include "options.h"
+
+#define BOOL(n, l, field, text)                                                                    \
+	{                                                                                          \
+		n, l, FLAG_BOOL, offsetof(T, field), NULL, text, NULL                              \
+	}
+#define BOOL_ON(n, l, field, text)                                                                 \
+	{                                                                                          \
+		n, l, FLAG_BOOL, offsetof(T, field), NULL, text, "true"                            \
+	}
+#define TEXT(n, l, field, arg, text)                                                               \
+	{                                                                                          \
+		n, l, FLAG_TEXT, offsetof(T, field), arg, text, NULL                               \
+	}
+#define TEXT_IS(n, l, field, arg, text, i)                                                         \
+	{                                                                                          \
+		n, l, FLAG_TEXT, offsetof(T, field), arg, text, i                                  \
+	}
+#define LIST(n, l, field, arg, text)                                                               \
+	{                                                                                          \
+		n, l, FLAG_LIST, offsetof(T, field), arg, text, NULL                               \
+	}
+#define NUMBER(n, l, field, arg, text, i)                                                          \
+	{                                                                                          \
+		n, l, FLAG_NUMBER, offsetof(T, field), arg, text, i                                \
+	}
+#define NOT_YET(n, l)                                                                              \
+	{                                                                                          \
+		n, l, FLAG_UNSUPPORTED, 0, NULL, NULL, NULL                                        \
+	}
+
+/* ---- run and create ---- */
+
+#define T struct run_options
+#define MACHINE_FLAGS                                                                              \
+	LIST("add-host", 0, add_hosts, "name:ip", "Add a line to the machine's /etc/hosts"),       \
+		LIST("attach", 'a', attach, "stream", "Attach to stdin, stdout or stderr"),        \
+		TEXT("cidfile", 0, cidfile, "file", "Write the machine's id to a new file"),       \
+		TEXT("cpus", 0, cpus, "number", "Number of processors"),                           \
+		LIST("dns", 0, dns, "ip", "Name server of the machine"),                           \
+		TEXT_IS("driver", 0, driver, "name", "What runs the machine: auto, qemu", "auto"), \
+		TEXT("entrypoint", 0, entrypoint, "program", "Replace the image's entrypoint"),    \
+		LIST("env", 'e', env, "name=value", "Set a variable of the environment"),          \
+		LIST("env-file", 0, env_files, "file",                                             \
+		     "Read variables of the environment from a file"),                             \
+		TEXT("hostname", 'h', hostname, "name", "Host name of the machine"),               \
+		BOOL("interactive", 'i', has_stdin, "Keep stdin open, even if not attached"),      \
+		TEXT("kernel", 0, kernel, "name", "Guest kernel, see caisson kernel ls"),          \
+		LIST("label", 'l', labels, "key=value", "Put a label on the machine"),             \
+		LIST("label-file", 0, label_files, "file", "Read labels from a file"),             \
+		TEXT("memory", 'm', memory, "bytes", "Memory of the machine; units b, k, m, g"),   \
+		LIST("mount", 0, mounts, "spec",                                                   \
+		     "Mount: type=bind|tmpfs,source=...,target=...[,readonly]"),                   \
+		TEXT("name", 0, name, "name", "Name of the machine"),                              \
+		TEXT_IS("network", 0, network, "name", "default or none", "default"),              \
+		{ "net", 0, FLAG_TEXT, offsetof(T, network), "name", NULL, NULL },                 \
+		BOOL("no-template", 0, no_template,                                                \
+		     "Boot the machine, instead of cloning a template"),                           \
+		TEXT("platform", 0, platform, "os/arch",                                           \
+		     "Platform of the image, where there are several"),                            \
+		LIST("publish", 'p', publish, "[[ip:]host:]port[/proto]",                          \
+		     "Publish a port on the host"),                                                \
+		BOOL("publish-all", 'P', publish_all,                                              \
+		     "Publish all exposed ports on free ports of the host"),                       \
+		TEXT_IS("pull", 0, pull, "when", "Pull the image before: always, missing, never",  \
+			"missing"),                                                                \
+		BOOL("quiet", 'q', is_quiet, "No output of the pull"),                             \
+		BOOL("read-only", 0, is_readonly, "Mount the root filesystem read-only"),          \
+		BOOL("rm", 0, is_auto_removed, "Remove the machine when it exits"),                \
+		TEXT("stop-signal", 0, stop_signal, "signal", "Signal that stops it"),             \
+		NUMBER("stop-timeout", 0, stop_timeout_s, "seconds",                               \
+		       "How long stop waits before it kills", "-1"),                               \
+		LIST("storage-opt", 0, storage_opts, "size=bytes",                                 \
+		     "Size of the machine's writable disk"),                                       \
+		LIST("tmpfs", 0, tmpfs, "path[:options]", "Mount a tmpfs"),                        \
+		BOOL("tty", 't', has_tty, "Give the machine's process a terminal"),                \
+		TEXT("user", 'u', user, "user[:group]", "User name or number"),                    \
+		LIST("volume", 'v', volumes, "dir:path[:ro]",                                      \
+		     "Mount a directory or file of the host"),                                     \
+		TEXT("workdir", 'w', workdir, "path", "Working directory")
+
+#define MACHINE_FLAGS_NOT_YET                                                                      \
+	NOT_YET("annotation", 0), NOT_YET("blkio-weight", 0), NOT_YET("blkio-weight-device", 0),   \
+		NOT_YET("cap-add", 0), NOT_YET("cap-drop", 0), NOT_YET("cgroup-parent", 0),        \
+		NOT_YET("cgroupns", 0), NOT_YET("cpu-count", 0), NOT_YET("cpu-percent", 0),        \
+		NOT_YET("cpu-period", 0), NOT_YET("cpu-quota", 0), NOT_YET("cpu-rt-period", 0),    \
+		NOT_YET("cpu-rt-runtime", 0), NOT_YET("cpu-shares", 'c'),                          \
+		NOT_YET("cpuset-cpus", 0), NOT_YET("cpuset-mems", 0), NOT_YET("device", 0),        \
+		NOT_YET("device-cgroup-rule", 0), NOT_YET("device-read-bps", 0),                   \
+		NOT_YET("device-read-iops", 0), NOT_YET("device-write-bps", 0),                    \
+		NOT_YET("device-write-iops", 0), NOT_YET("disable-content-trust", 0),              \
+		NOT_YET("dns-opt", 0), NOT_YET("dns-option", 0), NOT_YET("dns-search", 0),         \
+		NOT_YET("domainname", 0), NOT_YET("expose", 0), NOT_YET("gpus", 0),                \
+		NOT_YET("group-add", 0), NOT_YET("health-cmd", 0), NOT_YET("health-interval", 0),  \
+		NOT_YET("health-retries", 0), NOT_YET("health-start-interval", 0),                 \
+		NOT_YET("health-start-period", 0), NOT_YET("health-timeout", 0),                   \
+		NOT_YET("init", 0), NOT_YET("io-maxbandwidth", 0), NOT_YET("io-maxiops", 0),       \
+		NOT_YET("ip", 0), NOT_YET("ip6", 0), NOT_YET("ipc", 0), NOT_YET("isolation", 0),   \
+		NOT_YET("kernel-memory", 0), NOT_YET("link", 0), NOT_YET("link-local-ip", 0),      \
+		NOT_YET("log-driver", 0), NOT_YET("log-opt", 0), NOT_YET("mac-address", 0),        \
+		NOT_YET("memory-reservation", 0), NOT_YET("memory-swap", 0),                       \
+		NOT_YET("memory-swappiness", 0), NOT_YET("network-alias", 0),                      \
+		NOT_YET("net-alias", 0), NOT_YET("no-healthcheck", 0),                             \
+		NOT_YET("oom-kill-disable", 0), NOT_YET("oom-score-adj", 0), NOT_YET("pid", 0),    \
+		NOT_YET("pids-limit", 0), NOT_YET("privileged", 0), NOT_YET("restart", 0),         \
+		NOT_YET("runtime", 0), NOT_YET("security-opt", 0), NOT_YET("shm-size", 0),         \
+		NOT_YET("sysctl", 0), NOT_YET("ulimit", 0), NOT_YET("use-api-socket", 0),          \
+		NOT_YET("userns", 0), NOT_YET("uts", 0), NOT_YET("volume-driver", 0),              \
+		NOT_YET("volumes-from", 0)
+
+static const struct flag run_flags[] = {
+	MACHINE_FLAGS,
+	BOOL("detach", 'd', is_detached, "Run in the background and print the machine's id"),
+	TEXT("detach-keys", 0, detach_keys, "keys",
+	     "Keys that detach the terminal (default ctrl-p,ctrl-q)"),
+	BOOL_ON("sig-proxy", 0, proxies_signals, "Pass signals on to the process (default true)"),
+	MACHINE_FLAGS_NOT_YET,
+};
+static const struct flag create_flags[] = { MACHINE_FLAGS, MACHINE_FLAGS_NOT_YET };
+#undef T
+
+/* ---- machines ---- */
+
+#define T struct start_flags
+static const struct flag start_flag_rows[] = {
+	BOOL("attach", 'a', has_attach, "Attach to stdout and stderr, pass signals on"),
+	TEXT("detach-keys", 0, detach_keys, "keys", "Keys that detach the terminal"),
+	BOOL("interactive", 'i', has_stdin, "Attach to stdin"),
+	NOT_YET("checkpoint", 0),
+	NOT_YET("checkpoint-dir", 0),
+};
+#undef T
+#define T struct stop_flags
+static const struct flag stop_flag_rows[] = {
+	NOT_YET("signal", 's'),
+	NUMBER("time", 't', timeout_s, "seconds", "How long to wait before it is killed", "-1"),
+	{ "timeout", 0, FLAG_NUMBER, offsetof(T, timeout_s), "seconds", NULL, NULL },
+};
+#undef T
+#define T struct kill_flags
+static const struct flag kill_flag_rows[] = {
+	TEXT_IS("signal", 's', signal, "signal", "Name or number of the signal", "KILL"),
+};
+#undef T
+#define T struct rm_flags
+static const struct flag rm_flag_rows[] = {
+	BOOL("force", 'f', is_forced, "Kill it first if it runs"),
+	NOT_YET("link", 'l'),
+	BOOL("volumes", 'v', with_volumes, "Remove its anonymous volumes too (there are none)"),
+};
+#undef T
+#define T struct ps_flags
+static const struct flag ps_flag_rows[] = {
+	BOOL("all", 'a', all, "All machines, not only running ones"),
+	LIST("filter", 'f', filters, "key=value",
+	     "Only those: id, name, label, status, exited, ancestor"),
+	TEXT("format", 0, format, "template", "Output: json, or a Go template, or table TEMPLATE"),
+	NUMBER("last", 'n', last, "number", "The last created ones, in all states", "-1"),
+	BOOL("latest", 'l', latest, "The last created one, in all states"),
+	BOOL("no-trunc", 0, no_trunc, "Print ids and commands whole"),
+	BOOL("quiet", 'q', is_quiet, "Only ids"),
+	BOOL("size", 's', with_size, "With sizes"),
+};
+#undef T
+#define T struct logs_flags
+static const struct flag logs_flag_rows[] = {
+	BOOL("follow", 'f', follow, "Go on as long as the machine runs"),
+	TEXT("since", 0, since, "time", "Not before this time: 2026-01-02T13:23:37Z, or 42m ago"),
+	TEXT_IS("tail", 'n', tail, "lines", "This many lines of the end", "all"),
+	BOOL("timestamps", 't', timestamps, "With the time of each line"),
+	TEXT("until", 0, until, "time", "Not after this time"),
+	NOT_YET("details", 0),
+};
+#undef T
+#define T struct exec_flags
+static const struct flag exec_flag_rows[] = {
+	BOOL("detach", 'd', is_detached, "Run in the background"),
+	TEXT("detach-keys", 0, detach_keys, "keys", "Keys that detach the terminal"),
+	LIST("env", 'e', env, "name=value", "Set a variable of the environment"),
+	LIST("env-file", 0, env_files, "file", "Read variables of the environment from a file"),
+	BOOL("interactive", 'i', has_stdin, "Keep stdin open"),
+	BOOL("privileged", 0, is_privileged, "Give the process all capabilities"),
+	BOOL("tty", 't', has_tty, "Give the process a terminal"),
+	TEXT("user", 'u', user, "user[:group]", "User name or number"),
+	TEXT("workdir", 'w', workdir, "path", "Working directory"),
+};
+#undef T
+#define T struct attach_flags
+static const struct flag attach_flag_rows[] = {
+	TEXT("detach-keys", 0, detach_keys, "keys", "Keys that detach the terminal"),
+	BOOL("no-stdin", 0, no_stdin, "Do not attach to stdin"),
+	BOOL_ON("sig-proxy", 0, proxies_signals, "Pass signals on to the process (default true)"),
+};
+#undef T
+#define T struct inspect_flags
+static const struct flag inspect_flag_rows[] = {
+	TEXT("format", 'f', format, "template", "Output: json, or a Go template"),
+	TEXT("type", 0, type, "type", "Only of this type: container, image"),
+	NOT_YET("size", 's'),
+};
+static const struct flag inspect_one_flag_rows[] = {
+	TEXT("format", 'f', format, "template", "Output: json, or a Go template"),
+	NOT_YET("size", 's'),
+};
+#undef T
+
+/* ---- images ---- */
+
+#define T struct pull_flags
+static const struct flag pull_flag_rows[] = {
+	NOT_YET("all-tags", 'a'),
+	NOT_YET("disable-content-trust", 0),
+	TEXT("platform", 0, platform, "os/arch", "Platform, where the image has several"),
+	BOOL("quiet", 'q', is_quiet, "Print only the image's name"),
+};
+#undef T
+#define T struct push_flags
+static const struct flag push_flag_rows[] = {
+	NOT_YET("all-tags", 'a'),
+	NOT_YET("disable-content-trust", 0),
+	NOT_YET("platform", 0),
+	BOOL("quiet", 'q', is_quiet, "Print only the image's name"),
+};
+#undef T
+#define T struct images_flags
+static const struct flag images_flag_rows[] = {
+	BOOL("all", 'a', all, "All images (there are no hidden ones)"),
+	BOOL("digests", 0, digests, "With digests"),
+	LIST("filter", 'f', filters, "key=value", "Only those: reference, dangling"),
+	TEXT("format", 0, format, "template", "Output: json, or a Go template, or table TEMPLATE"),
+	BOOL("no-trunc", 0, no_trunc, "Print ids whole"),
+	BOOL("quiet", 'q', is_quiet, "Only ids"),
+	NOT_YET("tree", 0),
+};
+#undef T
+#define T struct rmi_flags
+static const struct flag rmi_flag_rows[] = {
+	BOOL("force", 'f', is_forced, "Remove names of an image that machines use"),
+	NOT_YET("no-prune", 0),
+	NOT_YET("platform", 0),
+};
+#undef T
+#define T struct prune_flags
+static const struct flag prune_flag_rows[] = {
+	NOT_YET("all", 'a'),
+	NOT_YET("filter", 0),
+	BOOL("force", 'f', is_forced, "Do not ask (caisson never asks)"),
+};
+#undef T
+#define T struct login_flags
+static const struct flag login_flag_rows[] = {
+	TEXT("password", 'p', password, "password",
+	     "Password; others can see it while the command runs"),
+	BOOL("password-stdin", 0, password_stdin, "Read the password from stdin"),
+	TEXT("username", 'u', user, "user", "User name"),
+};
+#undef T
+
+/* ---- host ---- */
+
+#define T struct list_flags
+static const struct flag list_flag_rows[] = {
+	TEXT("format", 0, format, "template", "Output: json, or a Go template, or table TEMPLATE"),
+	BOOL("quiet", 'q', is_quiet, "Only names"),
+};
+static const struct flag format_flag_rows[] = {
+	TEXT("format", 'f', format, "template", "Output: json, or a Go template"),
+};
+#undef T
+
+#define T struct global_options
+const struct flag global_flags[] = {
+	TEXT("completion", 0, completion, "shell", "Print the completion for bash, zsh or fish"),
+	BOOL("debug", 'D', has_debug, "Tell more about what goes on"),
+	{ "dump-man", 0, FLAG_TEXT, offsetof(T, dump_man), "dir", NULL, NULL },
+	TEXT("root", 0, root, "dir", "Where images and machines are kept"),
+	TEXT("run", 0, run, "dir", "Where sockets and locks of running machines are"),
+	BOOL("trace", 0, has_trace, "Print the phases of a start, with times"),
+	BOOL("version", 'v', has_version, "Print the version"),
+};
+#undef T
+const size_t n_global_flags = ARRAY_SIZE(global_flags);
+
+#define FLAGS(type, rows) sizeof(type), rows, ARRAY_SIZE(rows)
+#define NO_FLAGS          1, NULL, 0
+
+const struct command commands[] = {
+	{ "run", "container run", "IMAGE [COMMAND] [ARG...]",
+	  "Create a machine from an image and run it",
+	  "The image is pulled when it is not there. Everything after IMAGE belongs to the program that "
+	  "runs in the machine.",
+	  cmd_run, FLAGS(struct run_options, run_flags), 1, -1, true, "image" },
+	{ "exec", "container exec", "MACHINE COMMAND [ARG...]",
+	  "Run a command in a running machine", NULL, cmd_exec,
+	  FLAGS(struct exec_flags, exec_flag_rows), 2, -1, true, "running" },
+	{ "ps", "container ls,container list,container ps", "", "List machines", NULL, cmd_ps,
+	  FLAGS(struct ps_flags, ps_flag_rows), 0, 0, false, NULL },
+	{ "pull", "image pull", "NAME[:TAG|@DIGEST]", "Fetch an image from a registry", NULL,
+	  cmd_pull, FLAGS(struct pull_flags, pull_flag_rows), 1, 1, false, NULL },
+	{ "push", "image push", "NAME[:TAG]", "Send an image to a registry", NULL, cmd_push,
+	  FLAGS(struct push_flags, push_flag_rows), 1, 1, false, "image" },
+	{ "images", "image ls,image list", "[NAME[:TAG]]", "List images", NULL, cmd_images,
+	  FLAGS(struct images_flags, images_flag_rows), 0, 1, false, "image" },
+	{ "login", NULL, "[REGISTRY]", "Check and keep a name and password for a registry", NULL,
+	  cmd_login, FLAGS(struct login_flags, login_flag_rows), 0, 1, false, NULL },
+	{ "logout", NULL, "[REGISTRY]", "Forget the name and password for a registry", NULL,
+	  cmd_logout, NO_FLAGS, 0, 1, false, NULL },
+	{ "create", "container create", "IMAGE [COMMAND] [ARG...]",
+	  "Create a machine from an image", NULL, cmd_create,
+	  FLAGS(struct run_options, create_flags), 1, -1, true, "image" },
+	{ "start", "container start", "MACHINE...", "Start machines that do not run", NULL,
+	  cmd_start, FLAGS(struct start_flags, start_flag_rows), 1, -1, false, "machine" },
+	{ "stop", "container stop", "MACHINE...", "Stop machines",
+	  "The main process gets the image's stop signal, and is killed when it still runs after the time.",
+	  cmd_stop, FLAGS(struct stop_flags, stop_flag_rows), 1, -1, false, "running" },
+	{ "kill", "container kill", "MACHINE...", "Send a signal to the main process of machines",
+	  NULL, cmd_kill, FLAGS(struct kill_flags, kill_flag_rows), 1, -1, false, "running" },
+	{ "rm", "container rm,container remove", "MACHINE...", "Remove machines", NULL, cmd_rm,
+	  FLAGS(struct rm_flags, rm_flag_rows), 1, -1, false, "machine" },
+	{ "logs", "container logs", "MACHINE", "Print what a machine has written", NULL, cmd_logs,
+	  FLAGS(struct logs_flags, logs_flag_rows), 1, 1, false, "machine" },
+	{ "attach", "container attach", "MACHINE",
+	  "Connect to the main process of a running machine", NULL, cmd_attach,
+	  FLAGS(struct attach_flags, attach_flag_rows), 1, 1, false, "running" },
+	{ "wait", "container wait", "MACHINE...",
+	  "Wait until machines end, and print their exit codes", NULL, cmd_wait, NO_FLAGS, 1, -1,
+	  false, "machine" },
+	{ "inspect", NULL, "NAME|ID...", "Print all about machines and images", NULL, cmd_inspect,
+	  FLAGS(struct inspect_flags, inspect_flag_rows), 1, -1, false, "machine" },
+	{ "rmi", "image rm,image remove", "IMAGE...", "Remove images", NULL, cmd_rmi,
+	  FLAGS(struct rmi_flags, rmi_flag_rows), 1, -1, false, "image" },
+	{ "tag", "image tag", "IMAGE NAME[:TAG]", "Give an image another name", NULL, cmd_tag,
+	  NO_FLAGS, 2, 2, false, "image" },
+	{ "container inspect", NULL, "MACHINE...", "Print all about machines", NULL,
+	  cmd_container_inspect, FLAGS(struct inspect_flags, inspect_one_flag_rows), 1, -1, false,
+	  "machine" },
+	{ "image inspect", NULL, "IMAGE...", "Print all about images", NULL, cmd_image_inspect,
+	  FLAGS(struct inspect_flags, inspect_one_flag_rows), 1, -1, false, "image" },
+	{ "image import", NULL, "DIR[:REF] NAME[:TAG]",
+	  "Take an image from an OCI layout directory", NULL, cmd_image_import, NO_FLAGS, 2, 2,
+	  false, "file" },
+	{ "image prune", NULL, "", "Remove data of images that nothing refers to", NULL,
+	  cmd_image_prune, FLAGS(struct prune_flags, prune_flag_rows), 0, 0, false, NULL },
+	{ "kernel install", NULL, "[PACKAGE]", "Fetch and unpack a kernel of the distribution",
+	  "The package is not installed on the host. Without PACKAGE it is the distribution's kernel for "
+	  "virtual machines.",
+	  cmd_kernel_install, NO_FLAGS, 0, 1, false, NULL },
+	{ "kernel build", NULL, "", "Build a small kernel from the distribution's source", NULL,
+	  cmd_kernel_build, NO_FLAGS, 0, 0, false, NULL },
+	{ "kernel ls", "kernel list", "", "List kernels", NULL, cmd_kernel_ls,
+	  FLAGS(struct list_flags, list_flag_rows), 0, 0, false, NULL },
+	{ "kernel use", NULL, "NAME", "Make a kernel the default", NULL, cmd_kernel_use, NO_FLAGS,
+	  1, 1, false, "kernel" },
+	{ "template ls", "template list", "", "List the templates that machines are cloned from",
+	  NULL, cmd_template_ls, FLAGS(struct list_flags, list_flag_rows), 0, 0, false, NULL },
+	{ "template prune", NULL, "", "Remove templates; they are made again when needed", NULL,
+	  cmd_template_prune, NO_FLAGS, 0, 0, false, NULL },
+	{ "doctor", NULL, "", "Check what caisson needs of this host", NULL, cmd_doctor, NO_FLAGS,
+	  0, 0, false, NULL },
+	{ "version", NULL, "", "Print versions of caisson, its hypervisor and kernel", NULL,
+	  cmd_version, FLAGS(struct list_flags, format_flag_rows), 0, 0, false, NULL },
+};
+const size_t n_commands = ARRAY_SIZE(commands);
+
+const struct command_group command_groups[] = {
+	{ "container", "Machines" },
+	{ "image", "Images" },
+	{ "kernel", "Guest kernels" },
+	{ "template", "Templates that machines are cloned from" },
+};
+const size_t n_command_groups = ARRAY_SIZE(command_groups);
+
+/* Whether argv starts with the words of `name`; how many they are. */
+static int words_match(const char *name, size_t len, char **argv, int argc)
+{
+	int n = 0;
+
+	while (len > 0) {
+		const char *space = memchr(name, ' ', len);
+		size_t word = space ? (size_t)(space - name) : len;
+
+		if (n >= argc || strlen(argv[n]) != word || strncmp(argv[n], name, word) != 0)
+			return 0;
+		n++;
+		len -= space ? word + 1 : word;
+		name += space ? word + 1 : word;
+	}
+	return n;
+}
+
+static int command_match(const struct command *c, char **argv, int argc)
+{
+	int n = words_match(c->name, strlen(c->name), argv, argc);
+
+	for (const char *p = c->aliases; n == 0 && p && *p;) {
+		size_t len = strcspn(p, ",");
+
+		n = words_match(p, len, argv, argc);
+		p += len + (p[len] == ',');
+	}
+	return n;
+}
+
+const struct command *command_find(char **argv, int argc, int *ret_words)
+{
+	for (size_t i = 0; i < n_commands; i++) {
+		*ret_words = command_match(&commands[i], argv, argc);
+		if (*ret_words > 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+const struct command_group *command_group_find(const char *name)
+{
+	for (size_t i = 0; i < n_command_groups; i++)
+		if (strcmp(command_groups[i].name, name) == 0)
+			return &command_groups[i];
+	return NULL;
+}
+
+bool command_is_in_group(const struct command *c, const char *group)
+{
+	size_t len = strlen(group);
+
+	if (strncmp(c->name, group, len) == 0 && c->name[len] == ' ')
+		return true;
+	return c->aliases && strncmp(c->aliases, group, len) == 0 && c->aliases[len] == ' ';
+}

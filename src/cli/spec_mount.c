@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* spec_mount.c - ports, volumes, mounts, hosts */
+#include <stddef.h>
+#include <string.h>
+
+#include "spec.h"
+
+/* Cut the text at the separator; the rest, or NULL when there is none. */
+static char *cut(char *text, char sep)
+{
+	char *at = strchr(text, sep);
+
+	if (!at)
+		return NULL;
+	*at = 0;
+	return at + 1;
+}
+
+/* ---- ports ---- */
+
+struct port_range {
+	unsigned first, last;
+};
+
+static int port_parse(const char *text, unsigned *ret)
+{
+	char *end;
+	unsigned long v = strtoul(text, &end, 10);
+
+	if (strspn(text, "0123456789") == 0 || *end || v == 0 || v > 65535)
+		return -EINVAL;
+	*ret = (unsigned)v;
+	return 0;
+}
+
+static int range_parse(char *text, struct port_range *ret)
+{
+	char *last = cut(text, '-');
+
+	if (port_parse(text, &ret->first) < 0 || port_parse(last ? last : text, &ret->last) < 0)
+		return -EINVAL;
+	return ret->last < ret->first ? -EINVAL : 0;
+}
+
+/* "ip:host:guest" from the right: only the address may hold colons, and then it is in brackets. */
+static int publish_split(char *text, char **ret_ip, char **ret_host, char **ret_guest)
+{
+	char *colon;
+
+	*ret_ip = *ret_host = NULL;
+	colon = strrchr(text, ':');
+	*ret_guest = colon ? colon + 1 : text;
+	if (!colon)
+		return 0;
+	*colon = 0;
+	*ret_host = text;
+	colon = strrchr(text, ':');
+	if (!colon)
+		return 0;
+	*colon = 0;
+	*ret_host = colon + 1;
+	*ret_ip = text;
+	if (*text == '[') {
+		size_t len = strlen(text);
+
+		if (text[len - 1] != ']')
+			return -EINVAL;
+		text[len - 1] = 0;
+		(*ret_ip)++;
+	} else if (strchr(text, ':')) {
+		return -EINVAL;
+	}
+	return strlen(*ret_ip) < sizeof(((struct machine_port *)0)->host_ip) ? 0 : -EINVAL;
+}
+
+static int ports_add(struct machine_config *c, const char *ip, const struct port_range *host,
+		     const struct port_range *guest, bool is_udp)
+{
+	uint32_t n = guest->last - guest->first + 1;
+	struct machine_port *p = realloc(c->ports, (c->n_ports + n) * sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	c->ports = p;
+	for (uint32_t i = 0; i < n; i++) {
+		p[c->n_ports + i] = (struct machine_port){
+			.host_port = (uint16_t)(host->first ? host->first + i : 0),
+			.guest_port = (uint16_t)(guest->first + i),
+			.is_udp = is_udp,
+		};
+		snprintf(p[c->n_ports + i].host_ip, sizeof(p->host_ip), "%s", ip ? ip : "");
+	}
+	c->n_ports += n;
+	return 0;
+}
+
+int spec_publish(const char *text, struct machine_config *c, struct err *e)
+{
+	struct port_range host = { 0 }, guest = { 0 };
+	auto_free char *copy = strdup(text);
+	char *proto, *ip, *from, *to;
+
+	if (!copy)
+		return err_set(e, ENOMEM, "ports");
+	proto = cut(copy, '/');
+	if (proto && strcmp(proto, "sctp") == 0)
+		return err_plain(e, ENOTSUP, "-p %s: sctp is not supported by caisson", text);
+	if (proto && strcmp(proto, "tcp") != 0 && strcmp(proto, "udp") != 0)
+		return err_plain(e, EINVAL, "invalid proto in -p: %s", text);
+	if (publish_split(copy, &ip, &from, &to) < 0)
+		return err_plain(e, EINVAL, "invalid IP address in -p: %s", text);
+	if (range_parse(to, &guest) < 0)
+		return err_plain(e, EINVAL, "invalid containerPort in -p: %s", text);
+	if (from && *from && strcmp(from, "0") != 0 && range_parse(from, &host) < 0)
+		return err_plain(e, EINVAL, "invalid hostPort in -p: %s", text);
+	if (host.first && host.last - host.first != guest.last - guest.first)
+		return err_plain(e, EINVAL, "ranges of different lengths in -p: %s", text);
+	return ports_add(c, ip, &host, &guest, proto && *proto == 'u') < 0
+		       ? err_set(e, ENOMEM, "ports")
+		       : 0;
+}
+
+/* ---- mounts ---- */
+
+static int mount_add(struct machine_config *c, enum machine_mount_kind kind, const char *source,
+		     const char *target, const char *options, bool is_readonly, struct err *e)
+{
+	struct machine_mount *m = realloc(c->mounts, (c->n_mounts + 1) * sizeof(*m));
+
+	if (!m)
+		return err_set(e, ENOMEM, "mounts");
+	c->mounts = m;
+	m = &m[c->n_mounts++];
+	*m = (struct machine_mount){ .kind = kind, .is_readonly = is_readonly };
+	m->source = source ? strdup(source) : NULL;
+	m->target = strdup(target);
+	m->options = options ? strdup(options) : NULL;
+	if (!m->target || (source && !m->source) || (options && !m->options))
+		return err_set(e, ENOMEM, "mounts");
+	return 0;
+}
+
+/* What -v may say behind the second colon: most of it is about how hosts share mounts. */
+static int volume_options(char *options, bool *ret_readonly)
+{
+	static const char *const harmless[] = { "rw",       "z",         "Z",
+						"cached",   "delegated", "consistent",
+						"rprivate", "private",   "nocopy" };
+
+	*ret_readonly = false;
+	while (options) {
+		char *next = cut(options, ',');
+		bool is_known = strcmp(options, "ro") == 0;
+
+		*ret_readonly |= is_known;
+		for (size_t i = 0; i < ARRAY_SIZE(harmless); i++)
+			is_known |= strcmp(options, harmless[i]) == 0;
+		if (!is_known)
+			return -EINVAL;
+		options = next;
+	}
+	return 0;
+}
+
+int spec_volume(const char *text, const char *cwd, struct machine_config *c, struct err *e)
+{
+	auto_free char *copy = strdup(text), *full = NULL;
+	char *target, *options;
+	bool is_readonly;
+
+	if (!copy)
+		return err_set(e, ENOMEM, "volume");
+	target = cut(copy, ':');
+	options = target ? cut(target, ':') : NULL;
+	if (!target)
+		return err_plain(e, ENOTSUP,
+				 "-v %s: anonymous volumes are not there yet in caisson", text);
+	if (!*copy || !*target || (options && strchr(options, ':')))
+		return err_plain(e, EINVAL, "invalid volume specification: '%s'", text);
+	if (*target != '/')
+		return err_plain(e, EINVAL,
+				 "invalid volume specification: '%s': mount path must be absolute",
+				 text);
+	if (volume_options(options, &is_readonly) < 0)
+		return err_plain(e, EINVAL, "invalid mode in volume specification: %s", text);
+	if (*copy == '.' && (copy[1] == '/' || !copy[1] || strncmp(copy, "..", 2) == 0)) {
+		if (asprintf(&full, "%s/%s", cwd, copy) < 0)
+			return err_set(e, ENOMEM, "volume");
+	} else if (*copy != '/') {
+		return err_plain(
+			e, ENOTSUP,
+			"-v %s: named volumes are not there yet in caisson; a directory begins with / or ./",
+			text);
+	}
+	return mount_add(c, MACHINE_MOUNT_BIND, full ? full : copy, target, NULL, is_readonly, e);
+}
+
+int spec_tmpfs(const char *text, struct machine_config *c, struct err *e)
+{
+	auto_free char *copy = strdup(text);
+	char *options;
+
+	if (!copy)
+		return err_set(e, ENOMEM, "tmpfs");
+	options = cut(copy, ':');
+	if (*copy != '/')
+		return err_plain(e, EINVAL, "invalid tmpfs path \"%s\": it must be absolute", text);
+	return mount_add(c, MACHINE_MOUNT_TMPFS, NULL, copy, options, false, e);
+}
+
+struct mount_words {
+	const char *type, *source, *target;
+	char tmpfs[128];
+	bool is_readonly;
+};
+
+static bool is_true(const char *v)
+{
+	return !v || strcmp(v, "true") == 0 || strcmp(v, "1") == 0;
+}
+
+static int mount_word(struct mount_words *m, const char *key, const char *value, struct err *e)
+{
+	static const struct {
+		const char *key;
+		size_t field;
+	} texts[] = {
+		{ "type", offsetof(struct mount_words, type) },
+		{ "source", offsetof(struct mount_words, source) },
+		{ "src", offsetof(struct mount_words, source) },
+		{ "target", offsetof(struct mount_words, target) },
+		{ "dst", offsetof(struct mount_words, target) },
+		{ "destination", offsetof(struct mount_words, target) },
+	};
+	size_t len = strlen(m->tmpfs);
+
+	if (strcmp(key, "readonly") == 0 || strcmp(key, "ro") == 0) {
+		m->is_readonly = is_true(value);
+		return 0;
+	}
+	if (!value)
+		return err_plain(e, EINVAL, "invalid field '%s' must be a key=value pair", key);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (strcmp(key, texts[i].key) == 0) {
+			*(const char **)((char *)m + texts[i].field) = value;
+			return 0;
+		}
+	if (strcmp(key, "tmpfs-size") != 0 && strcmp(key, "tmpfs-mode") != 0)
+		return err_plain(e, EINVAL, "unexpected key '%s' in '%s=%s'", key, key, value);
+	if (strlen(value) > 40)
+		return err_plain(e, EINVAL, "invalid value for %s: %s", key, value);
+	snprintf(m->tmpfs + len, sizeof(m->tmpfs) - len, "%s%s=%s", len ? "," : "", key + 6, value);
+	return 0;
+}
+
+int spec_mount(const char *text, struct machine_config *c, struct err *e)
+{
+	auto_free char *copy = strdup(text);
+	struct mount_words m = { .type = "volume" };
+
+	if (!copy)
+		return err_set(e, ENOMEM, "mount");
+	for (char *word = copy, *next; word; word = next) {
+		char *value;
+
+		next = cut(word, ',');
+		value = cut(word, '=');
+		if (mount_word(&m, word, value, e) < 0)
+			return -e->code;
+	}
+	if (!m.target)
+		return err_plain(e, EINVAL, "invalid --mount %s: target is required", text);
+	if (strcmp(m.type, "tmpfs") == 0 && !m.source)
+		return mount_add(c, MACHINE_MOUNT_TMPFS, NULL, m.target, *m.tmpfs ? m.tmpfs : NULL,
+				 m.is_readonly, e);
+	if (strcmp(m.type, "volume") == 0)
+		return err_plain(e, ENOTSUP, "--mount %s: volumes are not there yet in caisson",
+				 text);
+	if (strcmp(m.type, "bind") != 0 || *m.tmpfs)
+		return err_plain(e, EINVAL, "invalid --mount %s: type must be bind or tmpfs", text);
+	if (!m.source || *m.source != '/')
+		return err_plain(e, EINVAL, "invalid --mount %s: source must be an absolute path",
+				 text);
+	return mount_add(c, MACHINE_MOUNT_BIND, m.source, m.target, NULL, m.is_readonly, e);
+}
+
+int spec_add_host(const char *text, struct strv *to, struct err *e)
+{
+	size_t len = strcspn(text, ":=");
+	auto_free char *full = NULL;
+	const char *ip = text[len] ? text + len + 1 : "";
+	size_t ip_len = strlen(ip);
+
+	if (len == 0 || ip_len == 0)
+		return err_plain(e, EINVAL, "bad format for add-host: \"%s\"", text);
+	if (strcmp(ip, "host-gateway") == 0)
+		return err_plain(
+			e, ENOTSUP,
+			"--add-host %s: a machine cannot reach its host, so there is no host-gateway",
+			text);
+	if (*ip == '[' && ip[ip_len - 1] == ']') {
+		ip++;
+		ip_len -= 2;
+	}
+	if (asprintf(&full, "%.*s:%.*s", (int)len, text, (int)ip_len, ip) < 0 ||
+	    strv_add(to, full) < 0)
+		return err_set(e, ENOMEM, "hosts");
+	return 0;
+}
