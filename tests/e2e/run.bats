@@ -18,7 +18,7 @@ teardown() { remove_all; }
 @test "exit codes: the app's, 125, 126, 127, 128 + signal" {
 	run caisson run --rm "$BUSYBOX" sh -c 'exit 42'
 	[ "$status" = 42 ]
-	run caisson run --rm "$BUSYBOX" sh -c 'kill -9 $$'
+	run caisson run --rm "$BUSYBOX" sh -c 'sh -c "kill -9 \$\$"; exit $?'
 	[ "$status" = 137 ]
 	run caisson run --rm "$BUSYBOX" no-such-program
 	[ "$status" = 127 ]
@@ -58,7 +58,7 @@ teardown() { remove_all; }
 	run caisson run --rm "$BUSYBOX" sh -c 'echo $$; ps | wc -l; ls /proc | grep -c "^[0-9]"'
 	[ "${lines[0]}" = 1 ]
 	[ "${lines[1]}" -le 4 ]
-	run caisson run --rm "$BUSYBOX" sh -c 'kill -9 -1; echo alive'
+	run caisson run --rm "$BUSYBOX" sh -c 'kill -9 -1 2>/dev/null; echo alive'
 	[ "$output" = alive ]
 }
 
@@ -101,16 +101,16 @@ teardown() { remove_all; }
 }
 
 @test "kill, wait, and the signals between" {
-	caisson run -d --name k "$BUSYBOX" sh -c 'trap "exit 5" USR1; while :; do sleep 0.1; done'
-	eventually 5 caisson exec k true
-	caisson wait k >code &
+	caisson run -d --name kk "$BUSYBOX" sh -c 'trap "exit 5" USR1; while :; do sleep 0.1; done'
+	eventually 5 caisson exec kk true
+	caisson wait kk >code &
 	waiter=$!
-	caisson kill -s USR1 k
+	caisson kill -s USR1 kk
 	wait $waiter
 	[ "$(cat code)" = 5 ]
-	caisson start k
-	caisson kill k
-	[ "$(caisson wait k)" = 137 ]
+	caisson start kk
+	caisson kill kk
+	[ "$(caisson wait kk)" = 137 ]
 }
 
 @test "a stop that is not heard ends in a kill" {
