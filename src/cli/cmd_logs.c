@@ -28,21 +28,27 @@ static int options_make(const struct logs_flags *o, struct logs_options *ret, st
 
 static int on_output(void *arg, int fd, const void *data, size_t len)
 {
-	(void)arg;
-	return console_write(fd, data, len);
+	int *rc = arg;
+
+	*rc = console_write(fd, data, len);
+	return *rc;
 }
 
 int cmd_logs(struct cli *c, const void *options, const struct args *a)
 {
-	const struct machine_conn_ops out = { .output = on_output };
+	int rc = 0;
+	const struct machine_conn_ops out = { .output = on_output, .arg = &rc };
 	struct logs_options o;
 	struct engine *g;
 	struct err e = { 0 };
 	char id[65];
 
 	if (options_make(options, &o, &e) < 0 || cli_engine(c, &g, &e) < 0 ||
-	    engine_machine_find(g, a->v[0], id, &e) < 0 ||
-	    engine_machine_logs(g, id, &o, &out, &e) < 0)
+	    engine_machine_find(g, a->v[0], id, &e) < 0)
 		return cli_fail(&e, 1);
-	return 0;
+	if (engine_machine_logs(g, id, &o, &out, &e) == 0)
+		return 0;
+	if (rc < 0) /* the engine only hears that the output failed */
+		err_set(&e, -rc, "write the log");
+	return cli_fail(&e, 1);
 }

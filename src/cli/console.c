@@ -89,24 +89,32 @@ int console_write(int fd, const void *data, size_t len)
 	return 0;
 }
 
+struct output {
+	const struct console *c;
+	int rc; /* of the write that failed: the engine only hears that one did */
+};
+
 static int on_output(void *arg, int fd, const void *data, size_t len)
 {
-	const struct console *c = arg;
+	struct output *out = arg;
 
-	if (fd == STDERR_FILENO ? !c->has_stderr : !c->has_stdout)
+	if (fd == STDERR_FILENO ? !out->c->has_stderr : !out->c->has_stdout)
 		return 0;
-	return console_write(fd, data, len);
+	out->rc = console_write(fd, data, len);
+	return out->rc;
 }
 
 int console_run(const struct console *c, struct machine_conn *conn, enum conn_end *ret_end,
 		int *ret_code, struct err *e)
 {
-	struct console own = *c;
-	const struct machine_conn_ops ops = { .output = on_output, .arg = &own };
+	struct output out = { .c = c };
+	const struct machine_conn_ops ops = { .output = on_output, .arg = &out };
 	int rc = machine_conn_run(conn, c->has_stdin ? STDIN_FILENO : -1, c->proxies_signals, &ops,
 				  ret_end, ret_code, e);
 
 	term_restore();
+	if (out.rc < 0)
+		return err_set(e, -out.rc, "write the machine's output");
 	if (rc == 0 && *ret_end == CONN_DETACHED)
 		*ret_code = 0;
 	return rc;

@@ -84,7 +84,7 @@ static int fn_eq(const struct call *c, struct value *ret)
 
 static int fn_ne(const struct call *c, struct value *ret)
 {
-	bool is;
+	bool is = false;
 
 	if (equal(c, c->args[0], c->args[1], &is) < 0)
 		return -c->r->e->code;
@@ -117,7 +117,7 @@ static int order(const struct call *c, int *ret)
 static int fn_order(const struct call *c, struct value *ret) /* lt le gt ge */
 {
 	bool is_less = c->name[0] == 'l', or_equal = c->name[1] == 'e';
-	int o;
+	int o = 0;
 
 	if (order(c, &o) < 0)
 		return -c->r->e->code;

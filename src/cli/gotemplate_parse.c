@@ -280,7 +280,7 @@ static int commands_parse(struct parser *p, const char *context, struct node *pi
 	struct node **tail = &pipe->body;
 
 	for (unsigned stage = 1;; stage++) {
-		struct node *c;
+		struct node *c = NULL;
 
 		if (command_parse(p, &c) < 0)
 			return -p->e->code;
