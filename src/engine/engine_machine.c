@@ -15,6 +15,7 @@
 #include "driver.h"
 #include "fdio.h"
 #include "image_defaults.h"
+#include "kernel.h"
 #include "machine_internal.h"
 #include "machine_name.h"
 #include "vm_record.h"
@@ -204,6 +205,14 @@ static int image_apply(struct engine *g, struct machine_config *c, struct err *e
 	return image_defaults_apply(c, doc, len, e);
 }
 
+/* A kernel that the user has named must be there; the default is looked for at the start. */
+static int kernel_check(struct engine *g, const struct machine_config *c, struct err *e)
+{
+	char name[KERNEL_NAME_MAX + 1], digest[65];
+
+	return *c->kernel ? kernel_digest(g, c->kernel, name, digest, e) : 0;
+}
+
 int engine_machine_create(struct engine *g, struct machine_config *c, struct err *e)
 {
 	struct timespec now;
@@ -216,7 +225,7 @@ int engine_machine_create(struct engine *g, struct machine_config *c, struct err
 	c->created_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!*c->driver)
 		snprintf(c->driver, sizeof(c->driver), "auto");
-	if (!vm_driver_find(c->driver, e))
+	if (!vm_driver_find(c->driver, e) || kernel_check(g, c, e) < 0)
 		return -e->code;
 	return record_add(db, c, e);
 }

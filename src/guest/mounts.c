@@ -225,6 +225,25 @@ static int mount_shared(struct mounts *m, const struct agent_mount *a, struct er
 	return part < 0 ? err_set(e, errno, "take %s", a->source) : attach(m, part, a->target, e);
 }
 
+/* A link of the image where a file of ours belongs would lead that file to a place of its choice.
+ */
+static int link_remove(const struct mounts *m, const char *target, struct err *e)
+{
+	const char *slash = strrchr(target, '/');
+	char dir[PATH_LEN];
+	auto_fd parent = -1;
+	struct stat st;
+
+	if (!slash || (size_t)(slash - target) >= sizeof(dir))
+		return 0;
+	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - target), target);
+	parent = open_beneath(m->root, *dir ? dir : "/", O_PATH | O_DIRECTORY, 0);
+	if (parent < 0 || fstatat(parent, slash + 1, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISLNK(st.st_mode))
+		return 0;
+	return unlinkat(parent, slash + 1, 0) < 0 ? err_set(e, errno, "replace %s", target) : 0;
+}
+
 /* ret_file (may be NULL): the file, to be written later; untouched where the image has no place. */
 static int mount_file(struct mounts *m, const struct agent_mount *a, int *ret_file, struct err *e)
 {
@@ -243,7 +262,7 @@ static int mount_file(struct mounts *m, const struct agent_mount *a, int *ret_fi
 	part = open_tree(m->files, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (part < 0)
 		return err_set(e, errno, "take %s", a->target);
-	if (attach(m, part, a->target, e) < 0)
+	if (link_remove(m, a->target, e) < 0 || attach(m, part, a->target, e) < 0)
 		return e->code == EROFS || e->code == ENOTDIR || e->code == ELOOP
 			       ? 0
 			       : -e->code; /* the image has no place for it */

@@ -125,6 +125,19 @@ static int skip(struct tar *t, uint64_t n, struct err *e)
 	return 0;
 }
 
+/* What fills up the last block of a file's contents; some writers leave it out at the very end. */
+static int skip_pad(struct tar *t, struct err *e)
+{
+	for (; t->pad > 0; t->pad--) {
+		if (feed(t, e) < 0)
+			return -e->code;
+		if (t->in_len == 0)
+			break;
+		take(t, 1);
+	}
+	return 0;
+}
+
 /* `len` bytes; less only at the end of the stream. */
 static int read_some(struct tar *t, uint8_t *p, size_t len, size_t *ret_n, struct err *e)
 {
@@ -617,7 +630,7 @@ int tar_next(struct tar *t, struct tar_entry *ret, struct err *e)
 {
 	if (t->is_done)
 		return 0;
-	if (skip(t, t->left + t->pad, e) < 0)
+	if (skip(t, t->left, e) < 0 || skip_pad(t, e) < 0)
 		return -e->code;
 	contents_set(t, 0);
 	tar_meta_clear(&t->meta);
