@@ -33,7 +33,7 @@ int cmd_pull(struct cli *c, const void *options, const struct args *a)
 {
 	const struct pull_flags *o = options;
 	const struct pull_options pull = { .platform = o->platform, .is_quiet = o->is_quiet };
-	auto_free char *id = NULL, *digest = NULL;
+	struct pulled done = { 0 };
 	char full[REF_NORMAL_SIZE];
 	struct progress *p = NULL;
 	struct engine *g;
@@ -46,11 +46,11 @@ int cmd_pull(struct cli *c, const void *options, const struct args *a)
 		rc = progress_new(STDOUT_FILENO, o->is_quiet ? PROGRESS_QUIET : PROGRESS_PULL, &p,
 				  &e);
 	if (rc == 0)
-		rc = engine_pull(g, a->v[0], &pull, progress_ops(p), &id, &digest, &e);
+		rc = engine_pull(g, a->v[0], &pull, progress_ops(p), &done, &e);
 	progress_free(p);
 	if (rc < 0)
 		return cli_fail(&e, 1);
-	puts(full);
+	puts(done.ref);
 	return 0;
 }
 

@@ -139,16 +139,16 @@ static int image_pull(struct engine *g, const struct run_options *o, struct mach
 		      struct err *e)
 {
 	const struct pull_options pull = { .platform = o->platform, .is_quiet = o->is_quiet };
-	auto_free char *id = NULL;
+	struct pulled done = { 0 };
 	struct progress *p;
 	int rc;
 
 	if (progress_new(STDERR_FILENO, o->is_quiet ? PROGRESS_QUIET : PROGRESS_PULL, &p, e) < 0)
 		return -e->code;
-	rc = engine_pull(g, c->image_ref, &pull, progress_ops(p), &id, NULL, e);
+	rc = engine_pull(g, c->image_ref, &pull, progress_ops(p), &done, e);
 	progress_free(p);
 	if (rc == 0) /* not by name: short names may be found in another registry */
-		snprintf(c->image_id, sizeof(c->image_id), "%s", id);
+		snprintf(c->image_id, sizeof(c->image_id), "%s", done.id);
 	return rc;
 }
 

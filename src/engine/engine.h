@@ -60,10 +60,13 @@ struct pull_options {
 	bool is_quiet;
 	bool all_tags; /* refused for now */
 };
-/* ret_id: "sha256:...", ret_digest: of what the name points at; callers free. */
+struct pulled {
+	char id[80], digest[80]; /* of the config, and of what the name points at */
+	char ref[512];           /* the full name that the one asked for stood for */
+};
+/* ret may be NULL. */
 must_check int engine_pull(struct engine *g, const char *ref, const struct pull_options *o,
-			   const struct progress_ops *p, char **ret_id, char **ret_digest,
-			   struct err *e);
+			   const struct progress_ops *p, struct pulled *ret, struct err *e);
 must_check int engine_push(struct engine *g, const char *ref, const struct progress_ops *p,
 			   char **ret_digest, struct err *e);
 /* JSON array of {"ref","id","digest","created","size"}. */

@@ -174,15 +174,16 @@ static int record_add(struct sqlite3 *db, struct machine_config *c, struct err *
 {
 	const struct machine_state s = { .status = MACHINE_CREATED };
 	bool has_name = *c->name;
+	int rc;
 
 	for (unsigned i = 0; i < NAME_TRIES; i++) {
 		if (!has_name && machine_name_random(i, c->name, sizeof(c->name), e) < 0)
 			return -e->code;
 		if (machine_config_check(c, e) < 0)
 			return -e->code;
-		if (vm_record_add(db, c, &s, e) == 0 || e->code != EEXIST || has_name)
-			return -e->code;
-		*e = (struct err){ 0 };
+		rc = vm_record_add(db, c, &s, e);
+		if (rc != -EEXIST || has_name)
+			return rc;
 	}
 	return err_plain(e, EEXIST, "no name is free");
 }

@@ -187,8 +187,8 @@ static int image_before(struct engine *g, const struct pull *p, char ret_id[80],
 	return 0;
 }
 
-static int pull_run(struct engine *g, struct pull *p, const struct regconf *conf, char **ret_id,
-		    char **ret_digest, struct err *e)
+static int pull_run(struct engine *g, struct pull *p, const struct regconf *conf,
+		    struct pulled *ret, struct err *e)
 {
 	char full[REF_NORMAL_SIZE], name[REF_NORMAL_SIZE], before[80];
 	const struct image_docs *d;
@@ -211,13 +211,14 @@ static int pull_run(struct engine *g, struct pull *p, const struct regconf *conf
 		   strcmp(before, d->doc.config.digest) == 0 ? "Image is up to date"
 							     : "Downloaded newer image",
 		   name);
-	*ret_id = strdup(d->doc.config.digest);
-	*ret_digest = strdup(d->top.digest);
-	return *ret_id && *ret_digest ? 0 : err_set(e, ENOMEM, "pull");
+	snprintf(ret->id, sizeof(ret->id), "%s", d->doc.config.digest);
+	snprintf(ret->digest, sizeof(ret->digest), "%s", d->top.digest);
+	snprintf(ret->ref, sizeof(ret->ref), "%s", full);
+	return 0;
 }
 
-static int pull_one(struct engine *g, struct pull *p, const struct regconf *conf, char **ret_id,
-		    char **ret_digest, struct err *e)
+static int pull_one(struct engine *g, struct pull *p, const struct regconf *conf,
+		    struct pulled *ret, struct err *e)
 {
 	int rc;
 
@@ -225,7 +226,7 @@ static int pull_one(struct engine *g, struct pull *p, const struct regconf *conf
 	p->has_told_name = false;
 	if (image_take_new(g, p->progress, &p->take, e) < 0)
 		return -e->code;
-	rc = pull_run(g, p, conf, ret_id, ret_digest, e);
+	rc = pull_run(g, p, conf, ret, e);
 	image_take_free(p->take);
 	return rc;
 }
@@ -235,8 +236,8 @@ static bool is_elsewhere(const struct err *e)
 	return e->code == ENOENT || e->code == EACCES || e->code == EPERM;
 }
 
-static int pull_any(struct engine *g, struct pull *p, const char *ref, char **ret_id,
-		    char **ret_digest, struct err *e)
+static int pull_any(struct engine *g, struct pull *p, const char *ref, struct pulled *ret,
+		    struct err *e)
 {
 	struct ref names[REGCONF_SEARCH_MAX];
 	struct regconf *conf;
@@ -248,7 +249,7 @@ static int pull_any(struct engine *g, struct pull *p, const char *ref, char **re
 	rc = regconf_resolve(conf, ref, names, &n, e);
 	for (uint32_t i = 0; rc == 0 && i < n; i++) {
 		p->ref = names[i];
-		rc = pull_one(g, p, conf, ret_id, ret_digest, e);
+		rc = pull_one(g, p, conf, ret, e);
 		if (rc == 0)
 			break;
 		if (i + 1 < n && is_elsewhere(e)) {
@@ -261,13 +262,11 @@ static int pull_any(struct engine *g, struct pull *p, const char *ref, char **re
 }
 
 int engine_pull(struct engine *g, const char *ref, const struct pull_options *o,
-		const struct progress_ops *progress, char **ret_id, char **ret_digest,
-		struct err *e)
+		const struct progress_ops *progress, struct pulled *ret, struct err *e)
 {
 	static const struct pull_options none;
 	struct pull p = { 0 };
-	char *id = NULL, *digest = NULL;
-	int rc;
+	struct pulled done = { 0 };
 
 	if (!o)
 		o = &none;
@@ -279,12 +278,9 @@ int engine_pull(struct engine *g, const char *ref, const struct pull_options *o,
 		platform_host(&p.want);
 	else if (platform_parse(o->platform, &p.want, e) < 0)
 		return -e->code;
-	rc = pull_any(g, &p, ref, &id, &digest, e);
-	if (rc == 0 && ret_id)
-		*ret_id = TAKE_PTR(id);
-	if (rc == 0 && ret_digest)
-		*ret_digest = TAKE_PTR(digest);
-	free(id);
-	free(digest);
-	return rc;
+	if (pull_any(g, &p, ref, &done, e) < 0)
+		return -e->code;
+	if (ret)
+		*ret = done;
+	return 0;
 }

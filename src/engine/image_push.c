@@ -18,6 +18,7 @@ struct push {
 	const struct progress_ops *progress;
 	struct ref ref;
 	struct loop *loop;
+	struct store_image image;
 	struct store_blob manifest;
 	struct store_blob *blobs; /* config first */
 	uint32_t n_blobs;
@@ -131,19 +132,19 @@ static void mounts_find(struct store *s, struct push *p)
 static int image_find(struct store *s, struct push *p, struct err *e)
 {
 	char full[REF_NORMAL_SIZE], name[REF_NORMAL_SIZE];
-	struct store_image img;
+	struct store_image *img = &p->image;
 
 	ref_format(&p->ref, full, sizeof(full));
 	ref_familiar(full, name, sizeof(name));
-	if (store_image_find(s, full, &img, e) < 0)
+	if (store_image_find(s, full, img, e) < 0)
 		return e->code == ENOENT
 			       ? err_plain(e, ENOENT,
 					   "An image does not exist locally with the tag: %s", name)
 			       : -e->code;
-	if (store_manifest_blobs(s, img.manifest, &p->manifest, &p->blobs, &p->n_blobs, e) < 0)
+	if (store_manifest_blobs(s, img->manifest, &p->manifest, &p->blobs, &p->n_blobs, e) < 0)
 		return -e->code;
 	if (p->n_blobs == 0)
-		return err_plain(e, EBADMSG, "the records of image %.19s are incomplete", img.id);
+		return err_plain(e, EBADMSG, "the records of image %.19s are incomplete", img->id);
 	mounts_find(s, p);
 	return 0;
 }
@@ -184,6 +185,19 @@ static int blobs_send(struct engine *g, struct push *p, const json_t *request,
 	return rc;
 }
 
+/* What stands there now is this image's: its RepoDigest. */
+static int digest_name_set(struct store *s, const struct push *p, struct err *e)
+{
+	struct store_image img = p->image;
+	char name[REF_NORMAL_SIZE];
+	struct ref r = p->ref;
+
+	snprintf(r.digest, sizeof(r.digest), "%s", p->manifest.digest);
+	ref_format(&r, name, sizeof(name));
+	snprintf(img.digest, sizeof(img.digest), "%s", p->manifest.digest);
+	return store_name_set(s, name, &img, e);
+}
+
 static int push_run(struct engine *g, struct push *p, struct store_ingest *in, struct err *e)
 {
 	char repository[REF_NORMAL_SIZE];
@@ -198,10 +212,11 @@ static int push_run(struct engine *g, struct push *p, struct store_ingest *in, s
 		engine_show(p->progress, p->blobs[i].digest, PROGRESS_WAITING, 0, p->blobs[i].size);
 	rc = blobs_send(g, p, request, in, e);
 	json_decref(request);
-	if (rc == 0)
-		engine_say(p->progress, "%s: digest: %s size: %llu", p->ref.tag, p->manifest.digest,
-			   (unsigned long long)p->manifest.size);
-	return rc;
+	if (rc < 0)
+		return rc;
+	engine_say(p->progress, "%s: digest: %s size: %llu", p->ref.tag, p->manifest.digest,
+		   (unsigned long long)p->manifest.size);
+	return digest_name_set(engine_store(g), p, e);
 }
 
 int engine_push(struct engine *g, const char *ref, const struct progress_ops *progress,

@@ -18,12 +18,13 @@
 
 #include "bytes.h"
 
-#define MAGIC_LEN    4U
-#define PIECE_MAX    (1U << 30) /* ISA-L counts in 32 bits */
-#define ZSTD_FRAME   0xfd2fb528U
-#define ZSTD_SKIP    0x184d2a50U /* and the 15 that follow */
-#define GZIP_MAGIC_0 0x1f
-#define GZIP_MAGIC_1 0x8b
+#define MAGIC_LEN           4U
+#define PIECE_MAX           (1U << 30) /* ISA-L counts in 32 bits */
+#define ZSTD_FRAME          0xfd2fb528U
+#define ZSTD_SKIP           0x184d2a50U /* and the 15 that follow */
+#define GZIP_MAGIC_0        0x1f
+#define GZIP_FLAGS_RESERVED 0xe0U
+#define GZIP_MAGIC_1        0x8b
 
 enum kind { KIND_UNKNOWN, KIND_PLAIN, KIND_GZIP, KIND_ZSTD };
 
@@ -221,10 +222,13 @@ static int gzip_step(struct inflate *z, uint8_t *out, size_t cap, size_t *ret_n,
 		return gzip_fail(r, e);
 	take(z, avail_in - z->gz.avail_in);
 	*ret_n = avail_out - z->gz.avail_out;
-	if (z->in_header)
-		z->in_header = r == ISAL_END_INPUT;
-	else if (z->gz.block_state == ISAL_BLOCK_FINISH)
-		z->in_member = false;
+	if (!z->in_header) {
+		z->in_member = z->gz.block_state != ISAL_BLOCK_FINISH;
+		return 0;
+	}
+	z->in_header = r == ISAL_END_INPUT;
+	if (!z->in_header && (z->gz_head.flags & GZIP_FLAGS_RESERVED)) /* RFC 1952, 2.3.1.2 */
+		return bad(e, "bad gzip header: reserved flags are set");
 	return 0;
 }
 

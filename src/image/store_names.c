@@ -27,8 +27,9 @@ int store_name_set(struct store *s, const char *ref, const struct store_image *s
 	if (store_txn_begin(&txn, s, STORE_TXN_DURABLE, e) < 0 ||
 	    store_db_run(s, e,
 			 "INSERT OR REPLACE INTO names(ref, is_digest, image_id, digest, manifest)"
-			 " VALUES(?, 0, ?, ?, ?)",
-			 "tttt", ref, src->id, src->digest, src->manifest) < 0 ||
+			 " VALUES(?, ?, ?, ?, ?)",
+			 "tittt", ref, (int64_t)(strchr(ref, '@') != NULL), src->id, src->digest,
+			 src->manifest) < 0 ||
 	    store_txn_commit(&txn, e) < 0)
 		return err_wrap(e, "name %s", ref);
 	index_renew(s);

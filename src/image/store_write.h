@@ -117,7 +117,7 @@ must_check int store_image_user(struct store *s, const char *image_id, char ret_
 
 /* ---- names ---- */
 
-/* Point `ref` (normalised, with a tag) at what `src` names. */
+/* Point `ref` (normalised, with a tag or a digest) at what `src` names. */
 must_check int store_name_set(struct store *s, const char *ref, const struct store_image *src,
 			      struct err *e);
 must_check int store_name_remove(struct store *s, const char *ref, struct err *e);

@@ -210,6 +210,9 @@ static void gzip_refused(void **state)
 	b.data[2] = 7; /* no method of gzip */
 	refuse(&b, "bad gzip header");
 	gzip_add(&b, "x", 1, 0);
+	b.data[3] |= 0x20; /* reserved */
+	refuse(&b, "bad gzip header");
+	gzip_add(&b, "x", 1, 0);
 	b.data[10] = 7; /* a block of the reserved kind */
 	refuse(&b, "broken gzip data");
 }
