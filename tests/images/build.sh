@@ -114,6 +114,7 @@ make_postgres() {
 			setpriv --reuid postgres --regid postgres --init-groups $bin/initdb -D /data --auth=trust >/dev/null
 			echo "host all all all trust" >>/data/pg_hba.conf
 			echo "listen_addresses = '*'" >>/data/postgresql.conf
+			sync # what the shell has appended is on no disk yet
 		fi
 		mkdir -p /run/postgresql && chown postgres /run/postgresql
 		exec setpriv --reuid postgres --regid postgres --init-groups $bin/postgres -D /data
