@@ -117,7 +117,7 @@ static int target_open(const struct mounts *m, const char *target, bool is_direc
 
 static int attach(const struct mounts *m, int mount_fd, const char *target, struct err *e)
 {
-	struct stat st;
+	struct stat st, there;
 	auto_fd at = -1;
 
 	if (fstat(mount_fd, &st) < 0)
@@ -125,6 +125,11 @@ static int attach(const struct mounts *m, int mount_fd, const char *target, stru
 	at = target_open(m, target, S_ISDIR(st.st_mode), e);
 	if (at < 0)
 		return -e->code;
+	if (fstat(at, &there) < 0)
+		return err_set(e, errno, "stat %s", target);
+	if (S_ISDIR(st.st_mode) != S_ISDIR(there.st_mode))
+		return err_plain(e, ENOTDIR, "mount at %s: one is a directory, the other is not",
+				 target);
 	if (move_mount(mount_fd, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return err_set(e, errno, "mount at %s", target);
 	return 0;
