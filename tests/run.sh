@@ -69,9 +69,17 @@ must() { # a step without which nothing else makes sense
 	exit 1
 }
 
+# configure DIR OPTIONS...: set a build directory up, or anew
+configure() {
+	local dir=$1 again=()
+	shift
+	[ ! -e "$dir/build.ninja" ] || again=(--reconfigure)
+	meson setup "$dir" "${again[@]}" "$@"
+}
+
 unit_tests() {
 	stage "unit tests (ASan, UBSan)"
-	must setup-asan meson setup build/asan --reconfigure -Db_sanitize=address,undefined -Db_lundef=false --buildtype=debugoptimized
+	must setup-asan configure build/asan -Db_sanitize=address,undefined -Db_lundef=false --buildtype=debugoptimized
 	must build-asan ninja -C build/asan
 	ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		meson test -C build/asan --no-rebuild --num-processes "$jobs" >"$logs/unit.log" 2>&1
@@ -92,7 +100,7 @@ unit_tests() {
 
 fuzz_smoke() {
 	stage "fuzz targets, $fuzz_seconds s each"
-	must setup-fuzz env CC=clang meson setup build/fuzz --reconfigure -Dfuzz=true -Dtests=true -Db_lundef=false \
+	CC=clang must setup-fuzz configure build/fuzz -Dfuzz=true -Dtests=true -Db_lundef=false \
 		-Dc_args='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined' \
 		-Dc_link_args='-fsanitize=address,undefined' --buildtype=debugoptimized
 	local targets=() t name scratch
@@ -109,8 +117,8 @@ fuzz_smoke() {
 
 clang_build() {
 	stage "clang build without warnings"
-	local log=$logs/clang.log
-	run "clang build" sh -c 'CC=clang meson setup build/clang --reconfigure -Dtests=true --buildtype=debugoptimized && ninja -C build/clang'
+	CC=clang must setup-clang configure build/clang -Dtests=true --buildtype=debugoptimized
+	run "clang build" ninja -C build/clang
 }
 
 end_to_end() {
