@@ -114,7 +114,8 @@ int template_make(struct engine *g, const struct template_want *w, struct err *e
 	enum template_depth depth = w->image_id ? TEMPLATE_IMAGE : TEMPLATE_MACHINE;
 	struct template t = { .mem_fd = -1, .state_fd = -1, .writable_fd = -1 };
 	struct err why = { 0 };
-	struct template_want base = *w;
+	struct template_want base = *w, named = *w;
+	char name[KERNEL_NAME_MAX + 1], digest[65];
 	struct store *s;
 	auto_fd lock = -1;
 	char key[65];
@@ -129,9 +130,11 @@ int template_make(struct engine *g, const struct template_want *w, struct err *e
 		return -e->code;
 	if (template_disk_has(s, key))
 		return 0;
-	if (template_build(g, w, depth, key, &t, e) < 0)
+	if (kernel_digest(g, w->kernel, name, digest, e) < 0 ||
+	    template_build(g, w, depth, key, &t, e) < 0)
 		return -e->code;
-	rc = template_disk_save(s, &t, w, e);
+	named.kernel = name; /* what the default is today */
+	rc = template_disk_save(s, &t, &named, e);
 	if (rc == 0 && template_hold_start(g, &t, &why) < 0)
 		log_warn("template is not held: %s", why.msg);
 	template_done(&t);
