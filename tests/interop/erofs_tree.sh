@@ -32,7 +32,7 @@ mkdir "$tmp/mnt"
 
 # One layer or a whole merge, each with the descriptors that the worker's head comment lists.
 unpack() { # TAR PREFIX
-	"$worker" layer 3<"$1" 4>/dev/null 5<>"$2.data" 6<>"$2.tree" >/dev/null
+	"$worker" layer 3<"$1" 4</dev/null 5<>"$2.data" 6<>"$2.tree" >/dev/null
 }
 merge() { # META TREE...
 	local meta=$1 n fd=3
