@@ -11,17 +11,13 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "digest.h"
+
 #define JSON_DEPTH_FLAGS JSON_REJECT_DUPLICATES /* jansson itself stops at 2048 levels */
 
 static const char *const kind_names[] = { "document", "layers", "exists",   "open", "progress",
 					  "mounted",  "done",   "complete", "error" };
 _Static_assert(ARRAY_SIZE(kind_names) == FETCH_KIND_COUNT_, "a name for each kind");
-
-static bool digest_is_valid(const char *d)
-{
-	return strncmp(d, "sha256:", 7) == 0 && strspn(d + 7, "0123456789abcdef") == 64 &&
-	       d[7 + 64] == '\0';
-}
 
 static bool digest_get(const json_t *o, const char *key, char ret[80])
 {
