@@ -26,6 +26,7 @@ slow_ones() {
 	for i in "${names[@]}" "${names[@]/#/manifest-}" token-silent; do
 		refused "$i" 'time|slow|stall|seconds|speed|closed|broke|transfer|503|404|unavailable|answer|HTTP|header|empty|too|many|unauthorized|length|size' $SLOW_S &
 	done
+	refused gzip-bomb 'times|ratio|limit|GiB' $SLOW_S &	# a minute of work: 64 GiB come out of it
 	wait
 	touch "$BATS_TEST_TMPDIR/ended"
 }
@@ -98,10 +99,9 @@ setup() {
 	all_right
 }
 
-@test "bombs end at a limit, and leave the disk as it was" {
+@test "a bomb ends at a limit, and leaves the disk as it was" {
 	before=$(du -sk "$CAISSON_ROOT" | cut -f 1)
 	! command -v zstd >/dev/null || refused zstd-bomb 'times|ratio|limit|GiB' 100
-	refused gzip-bomb 'times|ratio|limit|GiB' 300
 	after=$(du -sk "$CAISSON_ROOT" | cut -f 1)
 	[ $((after - before)) -lt $((1 << 20)) ] || complain "$((after - before)) KiB of the disk are gone"
 	all_right
@@ -167,11 +167,12 @@ setup() {
 	all_right
 }
 
-@test "slow, silent, endless and broken servers, all at once, end in bounded time" {
+@test "slow, silent, endless and broken servers and a bomb, all at once, end in bounded time" {
 	# no machine takes part: when the suite runs for several kernels, once is enough
 	last=$(CAISSON_ROOT=$E2E_ROOT caisson kernel ls -q | tail -n 1)
 	[ "${CAISSON_TEST_KERNEL:-$last}" = "$last" ] || return 0
 	eventually $((SLOW_S + 60)) test -e "$BATS_FILE_TMPDIR/slow/ended"
+	[ "$(du -sk "$CAISSON_ROOT" | cut -f 1)" -lt $((1 << 20)) ]
 	[ ! -e "$BATS_FILE_TMPDIR/slow/complaints" ] || { cat "$BATS_FILE_TMPDIR/slow/complaints"; return 1; }
 }
 
