@@ -32,10 +32,17 @@ skip() {
 	echo "SKIP $1: $2"
 }
 
-# Count the lines of a TAP stream on stdin; shows what is not plain success.
+# Count the lines of a TAP stream on stdin (never of a pipe: its counts would be a subshell's), show
+# what is not plain success. A stream that ends before its plan is a failure.
 tap() {
-	local line name
+	local line name plan='' seen=0
 	while IFS= read -r line; do
+		case $line in
+		1..*) plan=${line#1..} ;;
+		esac
+		case $line in
+		'ok '* | 'not ok '*) seen=$((seen + 1)) ;;
+		esac
 		case $line in
 		'ok '*'# skip'*) name=${line#ok }; skip "${name%% # skip*}" "${name#*# skip}" ;;
 		'not ok '*) fail "${line#not ok }" ;;
@@ -43,6 +50,7 @@ tap() {
 		'#'*) echo "$line" ;;
 		esac
 	done
+	[ -z "$plan" ] || [ "$plan" = "$seen" ] || fail "a stream of $plan tests ended after $seen"
 }
 
 # run NAME COMMAND...: one test; exit 77 is a skip with the last line as its reason
@@ -137,7 +145,7 @@ end_to_end() {
 		stage "end-to-end, kernel $k"
 		"$CAISSON" kernel use "$k"
 		CAISSON_TEST_KERNEL=$k bats --formatter tap tests/e2e >"$logs/e2e-$k.tap" 2>&1
-		sed "s|^\(ok\|not ok\) \([0-9]*\) |\1 \2 [$k] |" "$logs/e2e-$k.tap" | tap
+		tap < <(sed "s|^\(ok\|not ok\) \([0-9]*\) |\1 \2 [$k] |" "$logs/e2e-$k.tap")
 	done
 }
 
@@ -147,7 +155,7 @@ export CCACHE_DIR=${CCACHE_DIR:-$CAISSON_CACHE/ccache}
 wants unit && unit_tests
 if wants gates; then
 	stage gates
-	tests/gates/run.sh | tap
+	tap < <(tests/gates/run.sh)
 fi
 wants clang && clang_build
 wants fuzz && fuzz_smoke
