@@ -24,6 +24,7 @@
 #define IN_MAX       (AGENT_HEAD_LEN + AGENT_PAYLOAD_MAX + READ_CHUNK)
 #define KEYS_MAX     16U
 #define DEFAULT_KEYS "ctrl-p,ctrl-q"
+#define EXEC_LIMIT_S 60
 
 struct machine_conn {
 	struct engine *g;
@@ -361,6 +362,18 @@ static int exec_put(struct machine_conn *c, const struct machine_config *cfg,
 	return rc < 0 ? err_set(e, -rc, "exec: arguments and environment") : 0;
 }
 
+/* The process runs, or cannot; a guest that says neither is not waited for without end. */
+static int exec_started_wait(struct machine_conn *c, struct err *e)
+{
+	const struct timeval limit = { .tv_sec = EXEC_LIMIT_S }, none = { 0 };
+	int rc;
+
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	rc = started_wait(c, e);
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
+	return rc == -EAGAIN ? err_plain(e, ETIMEDOUT, "the guest does not answer") : rc;
+}
+
 int engine_machine_exec(struct engine *g, const char *id, const struct exec_options *o,
 			struct machine_conn **ret_conn, struct err *e)
 {
@@ -383,7 +396,7 @@ int engine_machine_exec(struct engine *g, const char *id, const struct exec_opti
 	if (rc == 0)
 		rc = out_send(c, e);
 	if (rc == 0)
-		rc = started_wait(c, e);
+		rc = exec_started_wait(c, e);
 	if (rc < 0 || o->is_detached) {
 		machine_conn_free(c);
 		*ret_conn = NULL;

@@ -85,6 +85,8 @@ static void limits_set(void)
 	/* As container engines do: low ports and ping for everybody. */
 	sysctl_write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
 	sysctl_write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+	/* Who sends to us knows our MAC before we have sent anything. */
+	sysctl_write("/proc/sys/net/ipv4/conf/all/arp_notify", "1");
 	sysctl_write("/proc/sys/vm/overcommit_memory", "0");
 	sysctl_write("/proc/self/oom_score_adj", "-1000");
 }

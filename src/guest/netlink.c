@@ -143,9 +143,11 @@ int netlink_configure(const struct agent_identity *id, struct err *e)
 	index = (int)if_nametoindex(INTERFACE);
 	if (!index)
 		return err_set(e, errno, "find " INTERFACE);
-	link_up(&b, index, id->mac, id->mtu);
+	/* The address first: the link coming up then tells the host which MAC has it (arp_notify).
+	 */
 	if (id->ip)
 		address_add(&b, index, AF_INET, &ip, sizeof(ip), id->prefix_len);
+	link_up(&b, index, id->mac, id->mtu);
 	if (id->gateway)
 		route_add(&b, index, AF_INET, &gateway, sizeof(gateway));
 	if (id->ip6.len)

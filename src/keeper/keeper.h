@@ -50,6 +50,7 @@ struct keeper {
 	enum template_depth depth;
 	bool is_cold, has_orders;
 	uint64_t image_len;
+	int net_fd; /* passt's end of the VMM's network; -1: none, or passt has it */
 	struct passt passt;
 	struct loop_watch *passt_watch;
 	struct virtiofsd shares[VM_SHARES_MAX];
@@ -78,6 +79,10 @@ struct keeper {
 must_check int keeper_launch(struct keeper *k, struct err *e);
 /* Orders to the guest: who it is, its root, what to run. */
 must_check int keeper_order(struct keeper *k, struct err *e);
+
+/* ---- keeper_main.c ---- */
+/* The guest has its address: ports are published, packets flow. */
+must_check int keeper_network(struct keeper *k, struct err *e);
 
 /* ---- keeper_link.c: the guest ---- */
 must_check int link_open(struct keeper *k, struct err *e);

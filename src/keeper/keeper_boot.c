@@ -37,7 +37,7 @@ struct boot { /* what a launch holds for its duration */
 	struct kernel kernel;
 	struct store_disk image;
 	struct vm_disk_part parts[VM_PARTS_MAX];
-	int writable_fd, mem_fd, agent_fd, console_fd;
+	int writable_fd, mem_fd, agent_fd, console_fd, net_fd;
 	bool is_fresh; /* never ran before */
 };
 
@@ -50,6 +50,7 @@ static void boot_done(struct boot *b)
 	fd_drop(&b->mem_fd);
 	fd_drop(&b->agent_fd);
 	fd_drop(&b->console_fd);
+	fd_drop(&b->net_fd);
 }
 
 static uint32_t binds_count(const struct machine_config *c)
@@ -210,13 +211,19 @@ static int ports_plan(struct keeper *k, struct err *e)
 	return passt_ports_choose(s->ports, s->n_ports, e);
 }
 
-static int network_start(struct keeper *k, struct boot *b, struct err *e)
+static int network_plan(struct keeper *k, struct boot *b, struct err *e)
 {
+	int pair[2];
+
 	if (!k->config.has_network || strcmp(k->driver->name, "fake") == 0)
 		return 0;
-	if (ports_plan(k, e) < 0 || passt_start(k->state.ports, k->state.n_ports, &k->passt, e) < 0)
+	if (ports_plan(k, e) < 0)
 		return -e->code;
-	b->spec.net_fd = k->passt.sock;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_set(e, errno, "socket of the network");
+	k->net_fd = pair[0]; /* keeper_network() gives it to passt */
+	b->net_fd = pair[1];
+	b->spec.net_fd = b->net_fd;
 	return 0;
 }
 
@@ -295,7 +302,7 @@ static int boot_run(struct keeper *k, struct boot *b, struct err *e)
 	if (image_add(k, b, e) < 0 || writable_add(k, b, e) < 0)
 		return -e->code;
 	log_trace("keeper: disks");
-	if (network_start(k, b, e) < 0 || shares_start(k, b, e) < 0 || console_open(k, b, e) < 0 ||
+	if (network_plan(k, b, e) < 0 || shares_start(k, b, e) < 0 || console_open(k, b, e) < 0 ||
 	    vmm_start(k, b, e) < 0)
 		return -e->code;
 	log_trace("keeper: VMM launched");
@@ -313,7 +320,7 @@ int keeper_launch(struct keeper *k, struct err *e)
 		return err_set(e, ENOMEM, "start");
 	b->t = (struct template){ .mem_fd = -1, .state_fd = -1, .writable_fd = -1 };
 	b->kernel.kernel_fd = b->kernel.initrd_fd = -1;
-	b->writable_fd = b->mem_fd = b->agent_fd = b->console_fd = -1;
+	b->writable_fd = b->mem_fd = b->agent_fd = b->console_fd = b->net_fd = -1;
 	k->driver = vm_driver_find(k->config.driver, e);
 	if (!k->driver) {
 		free(b);

@@ -70,7 +70,10 @@ static void control_handle(struct keeper *k, const struct agent_frame *f)
 	case AGENT_ERROR:
 		error_handle(k, f);
 		break;
-	case AGENT_OK:
+	case AGENT_OK: /* of the orders the first is who it is */
+		if (k->phase == KEEPER_BOOTING && k->has_orders && keeper_network(k, &e) < 0)
+			keeper_start_failed(k, 125, e.msg);
+		break;
 	case AGENT_PONG:
 		break;
 	default:

@@ -45,6 +45,17 @@ static void passt_ended(void *arg, uint32_t events)
 		log_warn("%s", why);
 }
 
+int keeper_network(struct keeper *k, struct err *e)
+{
+	auto_fd sock = TAKE_FD(k->net_fd);
+
+	if (sock < 0)
+		return 0;
+	if (passt_start(k->state.ports, k->state.n_ports, sock, &k->passt, e) < 0)
+		return -e->code;
+	return loop_watch_fd(k->loop, k->passt.pidfd, EPOLLIN, passt_ended, k, &k->passt_watch, e);
+}
+
 static void on_signal(void *arg, int signo)
 {
 	if (signo == SIGTERM || signo == SIGINT)
@@ -71,9 +82,6 @@ static int watches_set(struct keeper *k, struct err *e)
 	    loop_watch_fd(k->loop, k->driver->pidfd(k->vm), EPOLLIN, vm_ended, k, &k->vm_watch, e) <
 		    0 ||
 	    loop_signals(k->loop, &set, on_signal, k, e) < 0)
-		return -e->code;
-	if (k->passt.pid > 0 &&
-	    loop_watch_fd(k->loop, k->passt.pidfd, EPOLLIN, passt_ended, k, &k->passt_watch, e) < 0)
 		return -e->code;
 	loop_timer_arm(k->start_timer, start_timeout_ms());
 	return 0;
@@ -115,6 +123,7 @@ static void keeper_done(struct keeper *k)
 	if (k->driver)
 		k->driver->free(k->vm);
 	passt_stop(&k->passt);
+	fd_drop(&k->net_fd);
 	for (uint32_t i = 0; i < k->n_shares; i++)
 		virtiofsd_stop(&k->shares[i]);
 	log_file_done(&k->log);
@@ -168,7 +177,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "caisson-keeper is started by caisson itself\n");
 		return 2;
 	}
-	k->lock_fd = k->run_fd = k->data_fd = k->agent_fd = k->listen_fd = k->log.fd = -1;
+	k->lock_fd = k->run_fd = k->data_fd = k->agent_fd = k->listen_fd = k->log.fd = k->net_fd =
+		-1;
 	k->passt = (struct passt)PASST_NONE;
 	k->next_stream = AGENT_STREAM_MAIN + 1;
 	for (uint32_t i = 0; i < VM_SHARES_MAX; i++)

@@ -123,9 +123,10 @@ static int args_build(struct args *a, const struct machine_port *ports, uint32_t
 	return rc;
 }
 
-int passt_start(const struct machine_port *ports, uint32_t n, struct passt *ret, struct err *e)
+int passt_start(const struct machine_port *ports, uint32_t n, int sock, struct passt *ret,
+		struct err *e)
 {
-	int pair[2] = { -1, -1 }, errs[2] = { -1, -1 }, rc;
+	int errs[2] = { -1, -1 }, rc;
 	struct args a = { 0 };
 	struct child_spec s = { .path = "passt",
 				.argv = (const char *const *)a.v,
@@ -136,21 +137,16 @@ int passt_start(const struct machine_port *ports, uint32_t n, struct passt *ret,
 	rc = args_build(&a, ports, n);
 	if (rc < 0)
 		rc = err_set(e, -rc, "command line of passt");
-	else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ||
-		 pipe2(errs, O_CLOEXEC | O_NONBLOCK) < 0)
-		rc = err_set(e, errno, "sockets of passt");
+	else if (pipe2(errs, O_CLOEXEC | O_NONBLOCK) < 0)
+		rc = err_set(e, errno, "pipe of passt");
 	if (rc == 0) {
-		s.fds = (int[]){ -1, -1, errs[1], pair[1] };
+		s.fds = (int[]){ -1, -1, errs[1], sock };
 		rc = child_spawn(&s, &ret->pid, &ret->pidfd, e);
 	}
-	if (rc == 0) {
-		ret->sock = TAKE_FD(pair[0]);
+	if (rc == 0)
 		ret->errs = TAKE_FD(errs[0]);
-	}
-	for (int i = 0; i < 2; i++) {
-		fd_drop(&pair[i]);
-		fd_drop(&errs[i]);
-	}
+	fd_drop(&errs[0]);
+	fd_drop(&errs[1]);
 	for (unsigned i = 0; i < a.n; i++)
 		free(a.v[i]);
 	return rc < 0 ? err_wrap(e, "network") : 0;
@@ -180,6 +176,5 @@ void passt_stop(struct passt *p)
 	}
 	p->pid = 0;
 	fd_drop(&p->pidfd);
-	fd_drop(&p->sock);
 	fd_drop(&p->errs);
 }

@@ -13,12 +13,11 @@
 struct passt {
 	pid_t pid; /* 0: none */
 	int pidfd;
-	int sock; /* for the VMM; owned, may be taken */
 	int errs; /* its stderr */
 };
 #define PASST_NONE                                                                                 \
 	{                                                                                          \
-		.pidfd = -1, .sock = -1, .errs = -1                                                \
+		.pidfd = -1, .errs = -1                                                            \
 	}
 
 /*
@@ -27,9 +26,12 @@ struct passt {
  */
 must_check int passt_ports_choose(struct machine_port *ports, uint32_t n, struct err *e);
 
-/* Start it; returns at once. */
-must_check int passt_start(const struct machine_port *ports, uint32_t n, struct passt *ret,
-			   struct err *e);
+/*
+ * Start it on its end of the VMM's socket (borrowed); returns at once. Not before the guest has its
+ * address: a connection to a published port that nobody answers is not tried again, but stalls.
+ */
+must_check int passt_start(const struct machine_port *ports, uint32_t n, int sock,
+			   struct passt *ret, struct err *e);
 /* Its end is an error of the network: why, for people. */
 void passt_end_reason(struct passt *p, char *buf, size_t len);
 void passt_stop(struct passt *p);

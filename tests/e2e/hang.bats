@@ -24,7 +24,7 @@ first_vmm() {
 	fails_with '1|125|126' 'answer|time' caisson exec ice true || complain "exec"
 	timeout -k 5 60 caisson stop -t 1 ice || complain "stop"
 	is_state ice exited || complain "it is not exited"
-	process_gone "$keeper" || complain "the keeper is still there"
+	eventually 10 process_gone "$keeper" || complain "the keeper is still there"
 	timeout -k 5 10 caisson rm ice || complain "rm"
 	all_right
 }

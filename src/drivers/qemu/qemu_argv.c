@@ -113,6 +113,12 @@ static int boot_add(struct qemu_argv *a, const struct vm_spec *s, const struct v
 	if (s->boot == VM_BOOT_RESTORE) {
 		ARG("-global");
 		ARG("migration.send-configuration=off"); /* qemu_save_state() writes none */
+		/*
+		 * A restored QEMU would announce its network devices by frames from the template's
+		 * MAC, and passt would send to that one instead of the clone's own.
+		 */
+		ARG("-global");
+		ARG("migration.announce-rounds=0");
 		STEP(n = fd_add(a, s->state_fd));
 		ARG("-incoming");
 		ARG("fd:%d", n);
