@@ -51,6 +51,7 @@ clean_up() {
 	local rc=$?
 	if [ -n "$work" ]; then
 		caisson rm -f web >/dev/null 2>&1 || true
+		caisson rmi -f "${registry:-}/nginx" >/dev/null 2>&1 || true # so that the next demo pulls, too
 		caisson template prune >/dev/null 2>&1 || true # ends the processes that hold templates
 	fi
 	[ -z "$registry_pid" ] || { kill "$registry_pid" 2>/dev/null && wait "$registry_pid" 2>/dev/null; } || true
