@@ -130,9 +130,7 @@ static int stderr_pipe(int ret[2], struct err *e)
  */
 static void link_raise(struct qemu *q)
 {
-	struct err ignored = {
-		0
-	}; /* a QEMU that does not answer is seen to have ended, with why */
+	struct err ignored = { 0 }; /* a QEMU that has ended is seen elsewhere, with why */
 
 	(void)!qmp_call(&q->qmp, "set_link", json_pack("{s:s, s:b}", "name", "net0", "up", 1), -1,
 			LINK_TIMEOUT_MS, NULL, &ignored);
