@@ -58,7 +58,7 @@ struct vhd_batmap {      /* tapdisk's extension */
 	uint32_t sectors, version, checksum;
 };
 
-/* NOT of the sum of all bytes; the four at `skip` count as zeros. [VHD] "Checksum" */
+/* NOT of the sum of all bytes; the four at `skip` (`len`: none) count as zeros. [VHD] "Checksum" */
 uint32_t vhd_checksum(const void *data, size_t len, size_t skip);
 
 /* 0; -EBADMSG: no footer (cookie or checksum); -EINVAL: a footer that is not acceptable. `e` says
@@ -71,7 +71,8 @@ VHD_MUST_CHECK int vhd_header_decode(const uint8_t raw[VHD_HEADER_SIZE], struct 
 				     struct vhd_err *e);
 void vhd_header_encode(const struct vhd_header *h, uint8_t raw[VHD_HEADER_SIZE]);
 
-/* -ENOENT: no batmap there; -EINVAL: a bad one. */
+/* -ENOENT: no batmap there; -EINVAL: a bad one; -ENOTSUP: one that says the data is encrypted, so
+ * the image must not be opened. */
 VHD_MUST_CHECK int vhd_batmap_decode(const uint8_t raw[VHD_BATMAP_SIZE], struct vhd_batmap *ret,
 				     struct vhd_err *e);
 void vhd_batmap_encode(const struct vhd_batmap *b, uint8_t raw[VHD_BATMAP_SIZE]);
@@ -103,7 +104,7 @@ VHD_MUST_CHECK int vhd_utf16_encode(const char *text, enum vhd_endian endian, ui
 /*
  * The path in a locator's bytes as UTF-8 with '/': W2ru and W2ku ('\' to '/'), MacX ("file://"
  * taken off, %XX resolved; ./b for "file://./b"). -ENOTSUP for other codes, -EINVAL for what has a
- * NUL or is no path.
+ * NUL or is no path, -ENAMETOOLONG. It may be absolute or climb: opening it is the caller's care.
  */
 VHD_MUST_CHECK int vhd_locator_path(const struct vhd_locator *l, const uint8_t *raw, size_t len,
 				    char path[VHD_PATH_MAX]);
