@@ -6,7 +6,8 @@
 
 #include <stdarg.h>
 
-static int err_va(struct vhd_err *e, int code, const char *fmt, va_list ap)
+static int __attribute__((format(printf, 3, 0)))
+err_va(struct vhd_err *e, int code, const char *fmt, va_list ap)
 {
 	e->code = code > 0 ? code : EIO;
 	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
