@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vhd_format.c - footer, header and batmap: bytes to structs and back
+ * vhd_format.c - [U] footer, header and batmap: bytes to structs and back
  *
  * Hostile: every byte. Invariants of what was decoded: F1 the size of a disk is 1 sector to
  *   VHD_SIZE_MAX.  F2 a block size is a power of two from VHD_BLOCK_MIN to VHD_BLOCK_MAX, and

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vhd_locator.c - the path that a parent locator holds
+ * vhd_locator.c - [U] the path that a parent locator holds
  *
  * Hostile: whoever made the image chose the path. Here it becomes text and nothing else: it may
  * climb (".."), be absolute, or name a device. Who opens it keeps it beneath the roots that the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vhd_utf16.c - names between UTF-16 and UTF-8
+ * vhd_utf16.c - [U] names between UTF-16 and UTF-8
  *
  * Windows does not see to it that surrogates come in pairs, so a name may not be representable:
  * each lone half is read as U+FFFD. What is written is always well-formed.

@@ -280,6 +280,57 @@ def seeds_userdb():
         put("userdb", "%02d" % i, spec + b"\0" + passwd + b"\0" + group)
 
 
+# ---- virtual hard disks ----
+
+def vhd_sum(raw, at):
+    raw = bytearray(raw)
+    raw[at:at + 4] = b"\0" * 4
+    raw[at:at + 4] = struct.pack(">I", ~sum(raw) & 0xffffffff)
+    return bytes(raw)
+
+
+def vhd_footer(kind=3, size=100 << 20, off=512, creator=b"win ", version=0xa0000, features=2, saved=0):
+    raw = struct.pack(">8sIIQI4sI4sQQHBBII16sBB", b"conectix", features, 0x10000, off, 800000000, creator, version, b"Wi2k", size,
+                      size, 1003, 12, 17, kind, 0, bytes(range(16)), saved, 1)
+    return vhd_sum(raw.ljust(512, b"\0"), 64)
+
+
+def vhd_header(table=1536, entries=50, block=2 << 20, locators=(), name="b.vhd"):
+    raw = struct.pack(">8sQQIIII16sII", b"cxsparse", 2**64 - 1, table, 0x10000, entries, block, 0, bytes(range(16)), 5, 0)
+    raw += name.encode("utf-16-be").ljust(512, b"\0")
+    for code, space, length, off in locators:
+        raw += struct.pack(">4sIIIQ", code, space, length, 0, off)
+    return vhd_sum(raw.ljust(1024, b"\0"), 36)
+
+
+def seeds_vhd_format():
+    footers = [vhd_footer(), vhd_footer(2, off=2**64 - 1), vhd_footer(2, off=2**32 - 1), vhd_footer(4, 2040 << 30), vhd_footer(0),
+               vhd_footer(creator=b"tap\0", version=0x10003), vhd_footer(size=513), vhd_footer(off=1 << 50), vhd_footer(features=0),
+               vhd_footer(saved=1), b"v_poison" + vhd_footer()[8:], vhd_footer()[:511], vhd_footer()[:-1] + b"x"]
+    for i, f in enumerate(footers):
+        put("vhd_format", "footer%02d" % i, b"f" + f)
+        put("vhd_format", "footer%02d-summed" % i, b"\xe6" + f)
+    three = [(b"W2ku", 4096, 84, 4096), (b"W2ru", 65536, 32, 12288), (b"MacX", 1, 33, 131072)]
+    headers = [vhd_header(), vhd_header(locators=three), vhd_header(block=3 << 20), vhd_header(entries=2**32 - 1), vhd_header(table=0),
+               vhd_header(locators=[(b"W2ru", 512, 2**31, 4096)]), vhd_header(locators=[(b"MacX", 512, 33, 1 << 50)])]
+    for i, h in enumerate(headers):
+        put("vhd_format", "header%02d" % i, b"h" + h)
+        put("vhd_format", "header%02d-summed" % i, b"\xe8" + h)
+    for i, (off, sectors, version, key) in enumerate([(8192, 1, 0x10002, 0), (8192, 1020, 0x10001, 0), (8192, 1, 0x10002, 1),
+                                                      (1, 2**32 - 1, 0, 0)]):
+        put("vhd_format", "batmap%02d" % i, b"b" + struct.pack(">8sQIIIBB", b"tdbatmap", off, sectors, version, 0x1234, 0, key))
+    paths = [b"\0" + ".\\b.vhd".encode("utf-16-le"), b"\1" + "C:\\d\\b.vhd\0".encode("utf-16-le"), b"\2file://./b%20c.vhd",
+             b"\2file:///a%c3%a4", b"\2file://localhost/a\0", b"\2file:///a%00", b"\2file://x/a", b"\0\x3d\xd8\\\0", b"\0a\0\0\0b\0", b"\3x\0"]
+    for i, p in enumerate(paths):
+        put("vhd_format", "locator%02d" % i, b"l" + p)
+    for i, t in enumerate(["b.vhd", "\u00e4\u20ac\U0001f600\U0010ffff", "a\0b"]):
+        put("vhd_format", "decode%02d" % i, b"d" + t.encode("utf-16-be"))
+        put("vhd_format", "encode%02d" % i, b"e" + t.encode())
+    put("vhd_format", "decode-lone", b"d\xd8\x3d\xd8\x3d\xde\0\xde\0\xd8")
+    for i, t in enumerate([b"\xc0\xaf", b"\xed\xa0\xbd", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\xf8\x88\x80\x80\x80"]):
+        put("vhd_format", "encode-bad%02d" % i, b"e" + t)
+
+
 if __name__ == "__main__":
     wanted = sys.argv[1:] or [n[6:] for n in globals() if n.startswith("seeds_")]
     for name in wanted:
