@@ -243,7 +243,9 @@ struct vhd_create_options {
 	int64_t created;         /* Unix time; 0: now */
 	const char *parent;      /* differencing: path of the parent */
 	const char *parent_name; /* what is written as its path; NULL: relative to the image */
-	bool is_replacing;       /* an existing file is replaced; else -EEXIST */
+	int64_t parent_time; /* last change of the parent; 0: not said; vhd_create() asks the file
+			      */
+	bool is_replacing;   /* an existing file is replaced; else -EEXIST */
 };
 
 /* Made under another name beside it, synced, renamed. */

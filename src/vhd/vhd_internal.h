@@ -9,11 +9,11 @@
  *   map_lock    table, block states, bitmaps, allocation; never held over a flush of the io
  *
  * States of a block (`state[i]`, beside bat[i]):
- *   BAD      its entry points outside; reads fail
- *   FULL     every sector is here: the bitmap need not be asked
- *   PENDING  allocated, and not yet in the table on disk: what it holds is not durable
- *   COMMIT   PENDING and part of the flush that is going on
- *   FREED    discarded; the table on disk may still name the place
+ *   BAD        its entry points outside; reads fail
+ *   FULL       every sector is here: the bitmap need not be asked
+ *   BORN_FULL  FULL since it was allocated: the flush writes its bitmap, all ones
+ *   PENDING    allocated, and not yet in the table on disk: what it holds is not durable
+ *   COMMIT     PENDING and part of the flush that is going on
  */
 #ifndef VHD_INTERNAL_H
 #define VHD_INTERNAL_H
@@ -29,6 +29,11 @@ enum {
 	VHD_BLOCK_FULL = 1U << 1,
 	VHD_BLOCK_PENDING = 1U << 2,
 	VHD_BLOCK_COMMIT = 1U << 3,
+	VHD_BLOCK_BORN_FULL = 1U << 4,
+};
+
+struct vhd_freed { /* a block that was discarded; the table on disk may still name its place */
+	uint32_t idx, sector;
 };
 
 #define VHD_PENDING_MAX   4096U  /* blocks allocated between two flushes; then one is made */
@@ -57,16 +62,20 @@ struct vhd {
 	_Atomic uint32_t *bat; /* host's order; VHD_BAT_NONE */
 	_Atomic uint8_t *state;
 	struct vhd_cache *cache;
+	bool has_batmap;
+	struct vhd_batmap batmap;
 	uint64_t meta_end; /* first byte behind headers, table, batmap and locators */
 
 	pthread_mutex_t flush_lock, map_lock;
 	pthread_rwlock_t io_lock;
 
 	/* allocation; under map_lock */
-	uint64_t next;      /* where the next block's bitmap goes, if no place is free */
+	uint64_t next;      /* end of the last block: the next one goes behind it */
 	uint64_t tail;      /* offset of the footer at the end */
 	uint64_t dirty_end; /* unused space below may hold old bytes: zero before use */
-	uint32_t pending[VHD_PENDING_MAX], freed[VHD_FREED_MAX];
+	bool has_grown;     /* the file was made longer: trim it in the end */
+	uint32_t pending[VHD_PENDING_MAX];
+	struct vhd_freed freed[VHD_FREED_MAX], freeing[VHD_FREED_MAX]; /* the latter: flush_lock */
 	uint32_t *free_places; /* sectors; VHD_FREE_MAX; reads as zeros already */
 	size_t n_pending, n_freed, n_free;
 };
@@ -91,8 +100,16 @@ VHD_MUST_CHECK int vhd_pwrite(struct vhd_io *io, const void *buf, size_t len, ui
 VHD_MUST_CHECK int vhd_write_zeros(struct vhd_io *io, uint64_t off,
 				   uint64_t len); /* punch, or zeros */
 
-/* ---- vhd_open.c: one image of an io */
-void vhd_free(struct vhd *v); /* with its parents; nothing is written; accepts half-built */
+/* ---- vhd_open.c: one image of an io, without its parent. Takes the io on success only. */
+VHD_MUST_CHECK int vhd_image_open(struct vhd_io *io, const struct vhd_open_options *o,
+				  struct vhd **ret, struct vhd_err *e);
+/* Put `v` on its parent, as far as `flags` and the ids allow; taken on success only. */
+VHD_MUST_CHECK int vhd_image_attach(struct vhd *v, struct vhd *parent, uint32_t flags,
+				    struct vhd_err *e);
+void vhd_free(struct vhd *v); /* with its parents; nothing is written; accepts half-built, NULL */
+/* The last places of the table of `v`, sorted; for check. The caller frees. */
+VHD_MUST_CHECK int vhd_places_sorted(const struct vhd *v, uint32_t **ret_sectors, size_t *ret_n,
+				     struct vhd_err *e);
 
 /* ---- vhd_bitmap.c: bitmaps of blocks that are not FULL; all under map_lock */
 VHD_MUST_CHECK int vhd_cache_new(struct vhd *v, size_t max, struct vhd_err *e);
@@ -134,17 +151,47 @@ bool vhd_map_is_absent(const struct vhd *v, uint64_t off, uint64_t len);
 /* A block that is not there gets a place whose bitmap and data read as zeros; PENDING. FULL too if
  * nothing below shows through. -EAGAIN: flush first. */
 VHD_MUST_CHECK int vhd_block_add(struct vhd *v, uint32_t idx, struct vhd_err *e);
-/* Take a block out of the table. -EAGAIN: too many since the last flush. */
+/* Take a block that is not PENDING out of the table. -EAGAIN: too many since the last flush. */
 VHD_MUST_CHECK int vhd_block_drop(struct vhd *v, uint32_t idx, struct vhd_err *e);
-/* Footer to where it belongs, the file cut behind it; alone, after a flush. */
-VHD_MUST_CHECK int vhd_alloc_trim(struct vhd *v, struct vhd_err *e);
+/* Where the footer belongs behind data that ends at `end`: in the last sector of a file whose
+ * length is a multiple of VHD_ALIGN. */
+uint64_t vhd_tail_of(uint64_t end);
+/* Footer to where it belongs, the file cut or grown to it; alone, after a flush. */
+VHD_MUST_CHECK int vhd_tail_settle(struct vhd *v, struct vhd_err *e);
 
 /* ---- vhd_create.c */
-/* Writes footer to the tail place and (not FIXED) the front; flushes between. */
-VHD_MUST_CHECK int vhd_footer_write(struct vhd *v, struct vhd_err *e);
+/*
+ * What an image says of its parent: the name for the header and one locator after the other, each
+ * with the bytes that go to its offset. `name` is relative to the image, with '/'; `windows_path`
+ * (may be NULL) an absolute one for W2ku. Offsets are set from `first_offset` on, a page each.
+ */
+struct vhd_parent_text {
+	struct vhd_locator locators[VHD_PARENTS_MAX];
+	uint8_t data[3][VHD_LOCATOR_MAX];
+	size_t n;
+	uint8_t name[VHD_NAME_BYTES];
+};
+VHD_MUST_CHECK int vhd_parent_text_make(const char *name, const char *windows_path,
+					enum vhd_profile profile, uint64_t first_offset,
+					struct vhd_parent_text *ret, struct vhd_err *e);
+uint32_t vhd_time_stamp(int64_t unix_time); /* 0: now */
+/* A random one if it is zero. */
+VHD_MUST_CHECK int vhd_uuid_make(struct vhd_uuid *u, struct vhd_err *e);
 
-/* ---- vhd_chain.c */
-/* Opens the parent that `v` (in directory dir) names, as `o` allows. */
-struct vhd_chain;
+/* ---- vhd_path.c */
+/* A file that gets its name only when it is whole. */
+struct vhd_new_file {
+	int dir_fd; /* -1: nothing begun */
+	char name[256], temporary[256];
+};
+/* *ret_fd is the caller's. _abort() after _commit() too: it releases. */
+VHD_MUST_CHECK int vhd_new_file_begin(const char *path, struct vhd_new_file *ret, int *ret_fd,
+				      struct vhd_err *e);
+VHD_MUST_CHECK int vhd_new_file_commit(struct vhd_new_file *f, bool is_replacing,
+				       struct vhd_err *e);
+void vhd_new_file_abort(struct vhd_new_file *f);
+/* The way from the directory of `image` (which may not exist yet) to `to`, which does. */
+VHD_MUST_CHECK int vhd_path_relative(const char *image, const char *to, char path[VHD_PATH_MAX],
+				     struct vhd_err *e);
 
 #endif
