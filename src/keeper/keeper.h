@@ -51,6 +51,7 @@ struct keeper {
 	bool is_cold, has_orders;
 	uint64_t image_len;
 	int net_fd; /* passt's end of the VMM's network; -1: none, or passt has it */
+	struct loop_watch *net_watch; /* until the guest talks */
 	struct passt passt;
 	struct loop_watch *passt_watch;
 	struct virtiofsd shares[VM_SHARES_MAX];
@@ -80,8 +81,8 @@ must_check int keeper_launch(struct keeper *k, struct err *e);
 /* Orders to the guest: who it is, its root, what to run. */
 must_check int keeper_order(struct keeper *k, struct err *e);
 
-/* ---- keeper_main.c ---- */
-/* The guest has its address: ports are published, packets flow. */
+/* ---- keeper_net.c ---- */
+/* The guest has its address: ports are published; packets flow as soon as there are any. */
 must_check int keeper_network(struct keeper *k, struct err *e);
 
 /* ---- keeper_link.c: the guest ---- */

@@ -30,32 +30,6 @@ static void vm_ended(void *arg, uint32_t events)
 	keeper_machine_lost(k, why);
 }
 
-static void passt_ended(void *arg, uint32_t events)
-{
-	struct keeper *k = arg;
-	char why[300];
-
-	(void)events;
-	loop_watch_drop(k->passt_watch);
-	k->passt_watch = NULL;
-	passt_end_reason(&k->passt, why, sizeof(why));
-	if (k->phase == KEEPER_BOOTING)
-		keeper_machine_lost(k, why);
-	else
-		log_warn("%s", why);
-}
-
-int keeper_network(struct keeper *k, struct err *e)
-{
-	auto_fd sock = TAKE_FD(k->net_fd);
-
-	if (sock < 0)
-		return 0;
-	if (passt_start(k->state.ports, k->state.n_ports, sock, &k->passt, e) < 0)
-		return -e->code;
-	return loop_watch_fd(k->loop, k->passt.pidfd, EPOLLIN, passt_ended, k, &k->passt_watch, e);
-}
-
 static void on_signal(void *arg, int signo)
 {
 	if (signo == SIGTERM || signo == SIGINT)
@@ -118,6 +92,7 @@ static void keeper_done(struct keeper *k)
 {
 	sessions_free(k);
 	loop_watch_drop(k->vm_watch);
+	loop_watch_drop(k->net_watch);
 	loop_watch_drop(k->passt_watch);
 	link_close(k);
 	if (k->driver)

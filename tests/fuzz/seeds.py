@@ -272,6 +272,14 @@ def seeds_image_defaults():
     put("image_defaults", "double", b'\0{"config": {}, "config": {}}')
 
 
+def seeds_packet():
+    ether = bytes.fromhex("ffffffffffff02ca15000001")
+    arp = bytes.fromhex("0001080006040001" "02ca15000001" "0a00020f" "000000000000")
+    for i, frame in enumerate((ether + b"\x08\x06" + arp + bytes([10, 0, 2, 15]), ether + b"\x08\x06" + arp + bytes([10, 0, 2, 2]),
+                               ether + b"\x86\xdd" + b"\x60" + bytes(60), ether + b"\x08\x00" + b"\x45" + bytes(40))):
+        put("packet", "%02d" % i, struct.pack(">I", len(frame)) + frame)
+
+
 def seeds_userdb():
     passwd = b"root:x:0:0:root:/root:/bin/sh\nbad line\nweb:x:33:33::/var/www:\nnum:x:4294967295:1::/:\n1000:x:5:5::/x:\n"
     group = b"root:x:0:\nweb:x:33:\nadm:x:4:web,root\nbig:x:99999999999:web\nmany:x:7:a,b,web,\n"
