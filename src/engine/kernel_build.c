@@ -15,14 +15,9 @@
 #include "fdio.h"
 #include "kernel_internal.h"
 
-/* KERNEL_CONFIG_PATH comes from the build; the bytes become part of the program. */
-__asm__(".section .rodata\n"
-	".global kernel_config_begin\nkernel_config_begin:\n"
-	".incbin \"" KERNEL_CONFIG_PATH "\"\n"
-	".global kernel_config_end\nkernel_config_end:\n"
-	".byte 0\n"
-	".previous\n");
-extern const char kernel_config_begin[], kernel_config_end[];
+static const char kernel_config[] =
+#include "kernel_config.inc" /* made from the configuration by the build */
+	;
 
 #define SOURCE_DIR    "/usr/src"
 #define SOURCE_PREFIX "linux-source-"
@@ -105,8 +100,8 @@ static int kernel_compile(struct kernel_scratch *s, const struct progress_ops *p
 		return -e->code;
 	kernel_say(p, "Unpacking %s", tarball);
 	if (source_unpack(s, tarball, e) < 0 ||
-	    file_write_atomic_at(s->fd, "config", 0600, kernel_config_begin,
-				 (size_t)(kernel_config_end - kernel_config_begin), e) < 0)
+	    file_write_atomic_at(s->fd, "config", 0600, kernel_config, sizeof(kernel_config) - 1,
+				 e) < 0)
 		return -e->code;
 	kernel_say(p, "Building (a few minutes)");
 	snprintf(path, sizeof(path), "KCONFIG_ALLCONFIG=../config");
