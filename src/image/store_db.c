@@ -9,6 +9,7 @@
  * command; instead the log is kept short, so that reading it at the next opening is cheap.
  */
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "store_internal.h"
@@ -52,6 +53,16 @@ static const char schema[] =
 	" REFERENCES images(id), config TEXT, state TEXT) STRICT;"
 	"CREATE INDEX machines_image ON machines(image_id);";
 
+/* SQLite tries a file that it cannot create for reading as well, and forgets why it could not. */
+static bool is_full(const struct store *s)
+{
+	struct statvfs v;
+
+	if (fstatvfs(s->root_fd, &v) < 0)
+		return false;
+	return v.f_bavail == 0 || (v.f_files > 0 && v.f_favail == 0);
+}
+
 static int db_err(struct store *s, struct err *e, const char *what)
 {
 	int code = sqlite3_extended_errcode(s->db), errno_code;
@@ -75,6 +86,9 @@ static int db_err(struct store *s, struct err *e, const char *what)
 		break;
 	case SQLITE_IOERR:
 		errno_code = sqlite3_system_errno(s->db) == ENOSPC ? ENOSPC : EIO;
+		break;
+	case SQLITE_CANTOPEN:
+		errno_code = is_full(s) ? ENOSPC : EIO;
 		break;
 	case SQLITE_NOMEM:
 		errno_code = ENOMEM;
