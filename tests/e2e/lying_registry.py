@@ -5,16 +5,20 @@
 lying_registry.py LAYOUT:REF DIR    the first layer of that image is the base of all images served here
 
 DIR/address: where it listens, once it does. DIR/log: a line of JSON for each request, when it is answered.
-DIR/go: what a "gate" repository waits for. /v2/LIE/ANYTHING/... lies as LIE. What is wrong inside of images is
-in lying_images.py, what is wrong on the way in lying_wire.py. Ends with its parent.
+DIR/go: what a "gate" repository waits for; DIR/hold.NAME: what "hold" waits for. /v2/LIE/ANYTHING/... lies as LIE.
+What is wrong inside of images is in lying_images.py, what is wrong on the way in lying_wire.py. Ends with its parent.
+DIR/tls/{crt,key,ca.crt}: if there, the same is served over TLS as well, to clients with a certificate of that
+authority; DIR/address-tls says where, DIR/address-tls-other where another origin is.
 """
 import ctypes
 import gzip
 import json
 import os
 import signal
+import ssl
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import lying_images
@@ -35,14 +39,14 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self):
-        self.status, self.sent, self.kind, failed = 0, 0, None, False
+        self.status, self.sent, self.kind, failed, began = 0, 0, None, False, time.time()
         try:
             self.answer()
         except OSError:
             failed = self.close_connection = True
         line = {'server': self.server.name, 'method': self.command, 'path': self.path, 'kind': self.kind,
                 'status': self.status, 'sent': self.sent, 'failed': failed, 'range': self.headers.get('Range'),
-                'auth': self.headers.get('Authorization')}
+                'auth': self.headers.get('Authorization'), 'began': began}
         with lock:
             print(json.dumps(line), file=self.server.log, flush=True)
 
@@ -128,6 +132,18 @@ class Handler(BaseHTTPRequestHandler):
         return self.send(200, json.dumps({'token': 'secret-token'}).encode())
 
 
+class TlsServer(ThreadingHTTPServer):
+    """Wants a certificate of its clients. The handshake is the connection's own thread's."""
+
+    def __init__(self, where, handler, tls_dir):
+        super().__init__(where, handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls_dir + '/crt', tls_dir + '/key')
+        context.load_verify_locations(tls_dir + '/ca.crt')
+        context.verify_mode = ssl.CERT_REQUIRED
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+
 class Other(Handler):
     """Another origin: serves what the first one has, and writes down what it is told."""
 
@@ -149,20 +165,32 @@ def base_layer(layout, ref):
     return data if data[:2] == b'\x1f\x8b' else gzip.compress(data, 6, mtime=0)
 
 
+def address_tell(path, port):
+    with open(path + '.new', 'w', encoding='utf-8') as f:
+        f.write(f'127.0.0.1:{port}')
+    os.rename(path + '.new', path)
+
+
 def main():
     layout, ref = sys.argv[1].rsplit(':', 1)
+    where, here = sys.argv[2], ('127.0.0.1', 0)
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)	# PR_SET_PDEATHSIG
-    main_server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    other = ThreadingHTTPServer(('127.0.0.1', 0), Other)
-    for s, name in ((main_server, 'main'), (other, 'other')):
-        s.name, s.dir, s.daemon_threads = name, sys.argv[2], True
-        s.base, s.other = base_layer(layout, ref), f'http://127.0.0.1:{other.server_port}'
-        s.log = open(sys.argv[2] + '/log', 'a', encoding='utf-8')
-    threading.Thread(target=other.serve_forever, daemon=True).start()
-    with open(sys.argv[2] + '/address.new', 'w', encoding='utf-8') as f:
-        f.write(f'127.0.0.1:{main_server.server_port}')
-    os.rename(sys.argv[2] + '/address.new', sys.argv[2] + '/address')
-    main_server.serve_forever()
+    other = ThreadingHTTPServer(here, Other)
+    servers = {'main': ThreadingHTTPServer(here, Handler), 'other': other}
+    if os.path.exists(where + '/tls'):
+        servers['tls'] = TlsServer(here, Handler, where + '/tls')
+        servers['tls-other'] = TlsServer(here, Other, where + '/tls')
+    base, log = base_layer(layout, ref), open(where + '/log', 'a', encoding='utf-8')
+    for name, s in servers.items():
+        s.name, s.dir, s.daemon_threads, s.base, s.log = name, where, True, base, log
+        s.scheme = 'https' if name.startswith('tls') else 'http'
+        s.other = f'http://127.0.0.1:{other.server_port}'
+        threading.Thread(target=s.serve_forever, daemon=True).start()
+    for name in servers:	# "address" comes last: who waits for it has all
+        if name != 'main':
+            address_tell(f'{where}/address-{name}', servers[name].server_port)
+    address_tell(where + '/address', servers['main'].server_port)
+    threading.Event().wait()
 
 
 main()

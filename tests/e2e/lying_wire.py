@@ -204,6 +204,13 @@ def redirect_other(h, d):
     h.send(307, b'', Location=h.server.other + h.path)
 
 
+@both
+def redirect_given(h, d):
+    """To the origin in the file "redirect"."""
+    with open(h.server.dir + '/redirect', encoding='utf-8') as f:
+        h.send(307, b'', Location=f.read().strip() + h.path)
+
+
 # ---- Range ----
 
 def resumed(honest_range):
@@ -244,18 +251,47 @@ def gate(h, d):
     return h.body(d[len(d) // 2:])
 
 
+@on('manifest', 'config', 'base', 'layer')
+def hold(h, d):
+    """hold/NAME/...: the file hold.NAME says a kind and a percentage; so much of it, then nothing until it is gone."""
+    name = h.repository.split('/')[1]
+    path = f'{h.server.dir}/hold.{name}'
+    try:
+        with open(path, encoding='utf-8') as f:
+            kind, percent = f.read().split()
+    except FileNotFoundError:
+        return HONEST
+    if kind != h.kind or h.range_start() is not None:
+        return HONEST
+    part = len(d) * int(percent) // 100
+    h.head(200, len(d), Content_Type=h.image.content_type)
+    h.body(d[:part])
+    h.wfile.flush()
+    with open(f'{h.server.dir}/held.{name}', 'w', encoding='utf-8'):
+        pass
+    while os.path.exists(path):
+        time.sleep(0.02)
+    return h.body(d[part:])
+
+
 # ---- tokens ----
 
 def wants_token(h, d):
     if h.headers.get('Authorization') == 'Bearer secret-token' and h.lie != 'token-refused':
         return HONEST
-    return h.challenge(f'http://{h.headers["Host"]}/token/{h.lie}')
+    return h.challenge(f'{h.server.scheme}://{h.headers["Host"]}/token/{h.lie}')
 
 
 @on('manifest', 'config', 'base', 'layer')
 def token_redirect_other(h, d):
     honest = wants_token(h, d) is HONEST
     return redirect_other(h, d) if honest and '/blobs/' in h.path else HONEST if honest else None
+
+
+@on('manifest', 'config', 'base', 'layer')
+def token_redirect_given(h, d):
+    honest = wants_token(h, d) is HONEST
+    return redirect_given(h, d) if honest and '/blobs/' in h.path else HONEST if honest else None
 
 
 for name in ('token-good', 'token-endless', 'token-html', 'token-refused', 'token-silent'):

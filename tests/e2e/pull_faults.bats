@@ -1,0 +1,153 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# pull_faults.bats - pulls on full disks, killed, and disturbed by one another
+
+setup_file() {
+	load lib
+	load faults
+	load lies
+	# the first store of each test is empty, and nobody's passwords are used
+	export HOME=$BATS_FILE_TMPDIR/home
+	unset DOCKER_CONFIG XDG_CONFIG_HOME http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY
+	unset all_proxy ALL_PROXY
+	mkdir "$HOME"
+	lies_start "$BATS_FILE_TMPDIR/lies"
+}
+teardown_file() { kill "$LIES_PID"; }
+
+setup() {
+	load lib
+	load expect
+	load faults
+	load lies
+	export CAISSON_ROOT=$BATS_TEST_TMPDIR/root CAISSON_RUN=$BATS_TEST_TMPDIR/run
+}
+
+# ---- full disks ----
+
+# full_disks MOUNT-OPTIONS...: what full_disk.bash says, in $said
+full_disks() {
+	local image=$LIES/good/full
+	said=$(unshare --mount bash "$BATS_TEST_DIRNAME/full_disk.bash" "$image" "$BATS_FILE_TMPDIR/full" "$@")
+	echo "$said"
+}
+
+# all_full COUNT FULL-AT-LEAST ENOUGH-AT-LEAST: nothing was wrong, and there were so many of each
+all_full() {
+	[[ $said =~ ^full:\ ([0-9]+)\ enough:\ ([0-9]+)$ ]]
+	[ $((BASH_REMATCH[1] + BASH_REMATCH[2])) = "$1" ]
+	[ "${BASH_REMATCH[1]}" -ge "$2" ]
+	[ "${BASH_REMATCH[2]}" -ge "$3" ]
+}
+
+@test "a full disk, from no room at all to the last page: says so, leaves no half, and goes on with more" {
+	reference_make "$LIES/good/full" "$BATS_FILE_TMPDIR/full"
+	sizes=()
+	for kib in 4 8 16 48 104 128 300 600 1200 1900 2500 3200 4000 4700 5400 6000; do sizes+=("size=${kib}k"); done
+	# where the metadata and the records are written
+	full_disks "${sizes[@]}" below={120,100,80,64,56,48,40,32,24,16,8,4,0,-4}
+	all_full 30 26 1
+}
+
+@test "no inode is left, whichever file it would have been for" {
+	[ -e "$BATS_FILE_TMPDIR/full" ] || reference_make "$LIES/good/full" "$BATS_FILE_TMPDIR/full"
+	counts=()
+	for n in $(seq 2 29) 60; do counts+=("size=64m,nr_inodes=$n"); done
+	full_disks "${counts[@]}"
+	all_full 29 24 1
+}
+
+# ---- kill -9 ----
+
+# strike NAME TARGET DELAY-MS [KIND PERCENT]: a pull of hold/NAME, one process of it killed; then what must be so. With
+# KIND, the registry holds its answer back at PERCENT; DELAY-MS counts from there.
+strike() {
+	local image=$LIES/hold/$1/x hold=- how code at said
+	export CAISSON_ROOT=$BATS_TEST_TMPDIR/$1/root CAISSON_RUN=$BATS_TEST_TMPDIR/$1/run
+	point="$*"
+	rm -rf "$CAISSON_ROOT" "$LIES_DIR/held.$1"
+	if [ -n "${4:-}" ]; then
+		hold=$LIES_DIR/hold.$1
+		echo "$4 $5" >"$hold"
+	fi
+	said=$(python3 "$BATS_TEST_DIRNAME/pull_kill.py" "$2" "$3" "$hold" caisson pull -q "$image" 2>&1) ||
+		complain "$point: $said"
+	read -r how code at <<<"$said"
+	[ "$how" = missed ] || echo "$point" >>"$BATS_TEST_TMPDIR/killed.$1"
+	case $2/$how/$code in
+	*/missed/0 | cli/killed/-9) ;;
+	*/killed/0) ;; # it had done its work, or was replaced
+	fetch/killed/1) [[ $said == *'download process'* ]] || complain "$point: $said" ;;
+	unpack*/killed/1) [[ $said == *'process ended'* ]] || complain "$point: $said" ;;
+	*) complain "$point: $said" ;;
+	esac
+	# half an image is none
+	said=$(caisson images -q 2>&1) || complain "$point, images: $said"
+	[ -z "$said" ] || [ "$2" = cli ] || [ "$code" = 0 ] || complain "$point: is listed: $said"
+	[ -z "$said" ] || store_is_whole "$BATS_TEST_TMPDIR/want.$1" || complain "$point: listed, and not whole"
+	arrived "$1" >"$BATS_TEST_TMPDIR/arrived.$1"
+	said=$(timeout -k 5 30 caisson pull -q "$image" 2>&1) || complain "$point, next pull: $said"
+	store_is_whole "$BATS_TEST_TMPDIR/want.$1" || complain "$point: not whole in the end"
+	not_again "$1" "$at"
+}
+
+# arrived NAME: "whole" or "part", and the digest, of what a pull has left
+arrived() {
+	local f
+	for f in "$CAISSON_ROOT"/{blobs/sha256,partial}/*; do
+		[ -s "$f" ] || continue
+		case $(sha256sum "$f") in
+		"${f##*/} "*) echo "whole ${f##*/}" ;;
+		*) echo "part ${f##*/}" ;;
+		esac
+	done
+}
+
+# not_again NAME SINCE: what was whole has not been asked for since, what was there in part only for its rest
+not_again() {
+	local what hex gets
+	while read -r what hex; do
+		gets=$(asked ".began > $2 and .method == \"GET\" and (.path | contains(\"/hold/$1/\") and contains(\"blobs/sha256:$hex\"))")
+		case $what in
+		whole) [ -z "$gets" ] || complain "$point: $hex came again" ;;
+		part) [ "$(jq -s 'map(.status) | unique | . == [206]' <<<"$gets")" = true ] || complain "$point: $hex not by Range" ;;
+		esac
+	done <"$BATS_TEST_TMPDIR/arrived.$1"
+}
+
+# struck NAME AT-LEAST: so often a process was there to be killed
+struck() {
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/killed.$1")" -ge "$2" ] || complain "$1: killed only $(wc -l <"$BATS_TEST_TMPDIR/killed.$1") times"
+}
+
+kill_clis() {
+	local i
+	reference_make "$LIES/hold/cli/x" "$BATS_TEST_TMPDIR/want.cli"
+	for i in manifest\ {0,50} config\ {0,50} base\ {0,1,50,99} layer\ {0,50,99}; do strike cli cli 30 $i; done
+	for i in $(seq 2 5 120); do strike cli cli "$i"; done
+	struck cli 18
+}
+
+kill_fetches() {
+	local i
+	reference_make "$LIES/hold/fetch/x" "$BATS_TEST_TMPDIR/want.fetch"
+	for i in manifest\ {0,50} config\ {0,50} base\ {0,1,50,99} layer\ {0,50,99}; do strike fetch fetch 30 $i; done
+	for i in $(seq 0 8 80); do strike fetch fetch "$i"; done
+	struck fetch 15
+}
+
+kill_unpacks() {
+	local i
+	reference_make "$LIES/hold/unpack/x" "$BATS_TEST_TMPDIR/want.unpack"
+	for i in base\ {0,1,50,99} layer\ {0,50,99}; do strike unpack unpack:1 30 $i; done
+	for i in unpack:{1,2}\ {0,5,10,20,40} unpack:3\ {0,2,4,8}; do strike unpack $i; done
+	struck unpack 15
+}
+
+@test "kill -9 of the command, of its download and its unpack workers, at many points each" {
+	kill_clis 3>&- &
+	kill_fetches 3>&- &
+	kill_unpacks 3>&- &
+	wait
+	all_right
+}
