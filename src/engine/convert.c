@@ -10,8 +10,10 @@
  *                                    -> WAITING  when the download began anew (worker gave up)
  *   DONE
  * Hostile: blobs, and so what the worker says of them; both digests are compared here. A worker
- * that makes no progress on a whole blob is killed. A failure of a worker is held back for a moment
- * while its blob is still arriving: the download often knows the better reason.
+ * that makes no progress on a whole blob is killed. A blob that was in the store has not been read
+ * since it came there: when unpacking it fails, its digest tells whether it is damaged. A failure
+ * of a worker is held back for a moment while its blob is still arriving: the download often knows
+ * the better reason.
  */
 #include "convert.h"
 
@@ -21,6 +23,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "digest.h"
 #include "engine_internal.h"
 #include "unpack_job.h"
 #include "worker_msg.h"
@@ -94,18 +97,42 @@ static void fail(struct convert *c, const struct err *e)
 
 /* ---- the worker's end ---- */
 
+static int blob_damaged(struct layer *y, uint64_t len, const char *digest, struct err *e)
+{
+	store_ingest_blob_spoil(y->c->in, y->blob);
+	return err_plain(e, EBADMSG, "layer %.19s is damaged: its %" PRIu64 " bytes have digest %s",
+			 y->blob, len, digest);
+}
+
 static int reply_check(struct layer *y, const struct unpack_reply *r, struct err *e)
 {
-	if (strcmp(r->blob_digest, y->blob) != 0 || r->blob_size != y->blob_size) {
-		store_ingest_blob_spoil(y->c->in, y->blob);
-		return err_plain(e, EBADMSG,
-				 "layer %.19s is damaged: its %" PRIu64 " bytes have digest %s",
-				 y->blob, r->blob_size, r->blob_digest);
-	}
+	if (strcmp(r->blob_digest, y->blob) != 0 || r->blob_size != y->blob_size)
+		return blob_damaged(y, r->blob_size, r->blob_digest, e);
 	if (strcmp(r->diff_id, y->diff_id) != 0)
 		return err_plain(e, EBADMSG, "layer %.19s holds %s, but the image's config says %s",
 				 y->blob, r->diff_id, y->diff_id);
 	return 0;
+}
+
+static bool bytes_are_blamed(int code)
+{
+	return code == EBADMSG || code == EFBIG || code == EPROTO;
+}
+
+/* A damaged blob goes, and is given as the reason. */
+static void blob_suspect(struct layer *y, struct err *e)
+{
+	struct err ignored = { 0 }; /* the worker's error stands */
+	char digest[DIGEST_SIZE];
+	uint64_t len = 0;
+	auto_fd fd = -1;
+
+	if (!y->is_whole || !bytes_are_blamed(e->code) ||
+	    store_ingest_blob_open(y->c->in, y->blob, 0, &fd, &ignored) < 0 ||
+	    digest_of_file(fd, UINT64_MAX, digest, &len, &ignored) < 0 ||
+	    strcmp(digest, y->blob) == 0)
+		return;
+	(void)blob_damaged(y, len, digest, e);
 }
 
 static int layer_keep(struct layer *y, const char *reply, size_t len, int status, struct err *e)
@@ -146,6 +173,7 @@ static void worker_ended(void *arg, const char *reply, size_t len, int status)
 	} else {
 		layer_stop(y);
 		y->state = LAYER_WAITING;
+		blob_suspect(y, &e);
 		if (y->is_whole || (y->blob_is_done && e.code != ECANCELED)) {
 			fail(c, &e);
 			return;

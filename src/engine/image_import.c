@@ -52,11 +52,21 @@ static int source_open(const struct import *im, const struct doc_descriptor *d, 
 	return 0;
 }
 
+/* One that is shorter than it should be is brought again, and takes the damaged one's place. */
+static bool is_stored(struct store_ingest *in, const char *hex, uint64_t size)
+{
+	struct stat st;
+
+	return fstatat(store_ingest_blobs_fd(in), hex, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
+}
+
 /*
  * partial/HEX, locked. Its former writer may have given it its final name while we waited: then we
  * have locked a file that is no longer partial, and look again. 1: it is in blobs/.
  */
-static int partial_lock(struct store_ingest *in, const char *hex, int *ret_fd, struct err *e)
+static int partial_lock(struct store_ingest *in, const char *hex, uint64_t size, int *ret_fd,
+			struct err *e)
 {
 	int dir = store_ingest_partial_fd(in);
 
@@ -64,7 +74,7 @@ static int partial_lock(struct store_ingest *in, const char *hex, int *ret_fd, s
 		auto_fd fd = -1;
 		struct stat mine, named;
 
-		if (faccessat(store_ingest_blobs_fd(in), hex, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		if (is_stored(in, hex, size))
 			return 1;
 		fd = openat(dir, hex, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 		if (fd < 0)
@@ -132,7 +142,7 @@ static int blob_bring(struct import *im, const struct doc_descriptor *d, enum ta
 	*ret_how = TAKE_FOUND;
 	if (digest_check(d->digest, e) < 0)
 		return -e->code;
-	rc = partial_lock(in, digest_hex(d->digest), &to, e);
+	rc = partial_lock(in, digest_hex(d->digest), d->size, &to, e);
 	if (rc)
 		return rc < 0 ? rc : 0;
 	if (lseek(to, 0, SEEK_END) == (off_t)d->size && file_is(to, d))
@@ -144,8 +154,8 @@ static int blob_bring(struct import *im, const struct doc_descriptor *d, enum ta
 	if (rc == 0 && !file_is(to, d))
 		rc = err_plain(e, EBADMSG, "blob %s is damaged: its bytes have another digest",
 			       d->digest);
-	if (rc < 0)
-		store_ingest_blob_spoil(in, d->digest);
+	if (rc < 0) /* ours only: the fault is the source's */
+		(void)unlinkat(store_ingest_partial_fd(in), digest_hex(d->digest), 0);
 	return rc;
 }
 
@@ -251,6 +261,22 @@ static int import_run(struct import *im, const char *name, const char *ref, char
 	return *ret_id ? 0 : err_set(e, ENOMEM, "import");
 }
 
+/* 1: something in the store was damaged, and is no longer there. */
+static int import_once(struct engine *g, struct import *im, const char *name, const char *ref,
+		       char **ret_id, struct err *e)
+{
+	int rc = image_take_new(g, NULL, &im->take, e);
+
+	if (rc < 0)
+		return rc;
+	rc = import_run(im, name, ref, ret_id, e);
+	if (rc < 0 && store_ingest_has_spoiled(image_take_ingest(im->take)))
+		rc = 1;
+	image_take_free(im->take);
+	fd_drop(&im->blobs_fd);
+	return rc;
+}
+
 int engine_image_import_oci(struct engine *g, const char *dir, const char *ref, char **ret_id,
 			    struct err *e)
 {
@@ -267,11 +293,11 @@ int engine_image_import_oci(struct engine *g, const char *dir, const char *ref, 
 	ref_format(&r, tag, sizeof(tag));
 	rc = layout_open(dir, &im.dir_fd, &name, e);
 	if (rc == 0)
-		rc = image_take_new(g, NULL, &im.take, e);
-	if (rc == 0 && import_run(&im, name, tag, ret_id, e) < 0)
+		rc = import_once(g, &im, name, tag, ret_id, e);
+	if (rc > 0) /* so that this time it is copied */
+		rc = import_once(g, &im, name, tag, ret_id, e);
+	if (rc)
 		rc = err_wrap(e, "import %s", dir);
-	image_take_free(im.take);
 	fd_drop(&im.dir_fd);
-	fd_drop(&im.blobs_fd);
 	return rc;
 }

@@ -19,6 +19,7 @@ struct pull {
 	struct platform want;
 	bool is_explicit;   /* the platform was asked for */
 	bool has_told_name; /* the error that is kept names the image already */
+	bool has_spoiled;   /* something in the store was damaged, and is no longer there */
 	struct image_take *take;
 	struct doc_descriptor top; /* digest "" before the first document */
 };
@@ -217,18 +218,30 @@ static int pull_run(struct engine *g, struct pull *p, const struct regconf *conf
 	return 0;
 }
 
-static int pull_one(struct engine *g, struct pull *p, const struct regconf *conf,
-		    struct pulled *ret, struct err *e)
+static int pull_once(struct engine *g, struct pull *p, const struct regconf *conf,
+		     struct pulled *ret, struct err *e)
 {
 	int rc;
 
 	memset(&p->top, 0, sizeof(p->top));
-	p->has_told_name = false;
+	p->has_told_name = p->has_spoiled = false;
 	if (image_take_new(g, p->progress, &p->take, e) < 0)
 		return -e->code;
 	rc = pull_run(g, p, conf, ret, e);
+	p->has_spoiled = store_ingest_has_spoiled(image_take_ingest(p->take));
 	image_take_free(p->take);
 	return rc;
+}
+
+static int pull_one(struct engine *g, struct pull *p, const struct regconf *conf,
+		    struct pulled *ret, struct err *e)
+{
+	int rc = pull_once(g, p, conf, ret, e);
+
+	if (rc == 0 || !p->has_spoiled)
+		return rc;
+	engine_say(p->progress, "%s; fetching it again", e->msg);
+	return pull_once(g, p, conf, ret, e);
 }
 
 static bool is_elsewhere(const struct err *e)

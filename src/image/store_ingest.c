@@ -109,8 +109,14 @@ void store_ingest_blob_spoil(struct store_ingest *in, const char *digest)
 {
 	if (!store_id_is_valid(digest))
 		return;
-	(void)unlinkat(in->blobs_fd, store_id_hex(digest), 0); /* may be in one place or none */
-	(void)unlinkat(in->partial_fd, store_id_hex(digest), 0);
+	if (unlinkat(in->blobs_fd, store_id_hex(digest), 0) == 0)
+		in->has_spoiled = true;
+	(void)unlinkat(in->partial_fd, store_id_hex(digest), 0); /* may not be there */
+}
+
+bool store_ingest_has_spoiled(const struct store_ingest *in)
+{
+	return in->has_spoiled;
 }
 
 /* ---- (1) sync ---- */

@@ -12,6 +12,7 @@ struct store_ingest {
 	int partial_fd, blobs_fd; /* directories */
 	struct store_claim meta;  /* metadata that the commit will rename */
 	int json_fd;              /* its parts list */
+	bool has_spoiled;         /* a blob that was committed before */
 };
 
 /* NAME.new -> NAME of all files of the claim. */

@@ -29,6 +29,8 @@ must_check int store_ingest_blob_open(struct store_ingest *in, const char *diges
 				      int *ret_fd, struct err *e);
 /* Forget a blob whose bytes are not what its name says, so that it is fetched anew. */
 void store_ingest_blob_spoil(struct store_ingest *in, const char *digest);
+/* One of them had been committed before: trying again will bring it anew. */
+bool store_ingest_has_spoiled(const struct store_ingest *in);
 
 enum store_claim_state {
 	STORE_CLAIM_MINE,    /* make it: the claim holds empty, locked files */

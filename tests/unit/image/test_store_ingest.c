@@ -197,9 +197,13 @@ static void blobs_are_found_in_both_places(void **state)
 	assert_int_equal(store_ingest_blob_open(in, id, 4, &fd, &e), 0);
 	close(fd);
 	assert_int_equal(store_blob_open(p->s, id, &fd, &e), -ENOENT); /* not committed */
+	store_ingest_blob_spoil(in, id);
+	assert_int_equal(store_ingest_blob_open(in, id, 0, &fd, &e), -ENOENT);
+	assert_false(store_ingest_has_spoiled(in));
 	assert_int_equal(fixture_write(store_ingest_blobs_fd(in), id + 7, "blob", 4, &e), 0);
 	store_ingest_blob_spoil(in, id);
 	assert_int_equal(store_ingest_blob_open(in, id, 0, &fd, &e), -ENOENT);
+	assert_true(store_ingest_has_spoiled(in));
 	/* a link or a directory is no blob */
 	assert_int_equal(symlinkat("/etc/passwd", store_ingest_partial_fd(in), id + 7), 0);
 	assert_int_equal(store_ingest_blob_open(in, id, 0, &fd, &e), -ELOOP);
