@@ -20,7 +20,8 @@ setup() {
 	load expect
 	load faults
 	load lies
-	export CAISSON_ROOT=$BATS_TEST_TMPDIR/root CAISSON_RUN=$BATS_TEST_TMPDIR/run
+	cd "$BATS_TEST_TMPDIR" || exit
+	export CAISSON_ROOT=$PWD/root CAISSON_RUN=$PWD/run
 }
 
 # ---- full disks ----
@@ -149,5 +150,66 @@ kill_unpacks() {
 	kill_fetches 3>&- &
 	kill_unpacks 3>&- &
 	wait
+	all_right
+}
+
+# ---- damage ----
+
+# hurt FILE HOW: a byte is another ("flip PERCENT"), or the length is ("cut PERCENT", "grow")
+hurt() {
+	local size at
+	size=$(stat -c %s "$1")
+	at=$((size * ${3:-0} / 100))
+	case $2 in
+	flip) python3 -c 'import sys; f = open(sys.argv[1], "r+b"); f.seek(int(sys.argv[2])); b = f.read(1)[0]
+f.seek(-1, 1); f.write(bytes([b ^ 255]))' "$1" "$at" ;;
+	cut) truncate -s "$at" "$1" ;;
+	grow) echo >>"$1" ;;
+	esac
+}
+
+# mended COMMAND...: brings the image, whatever of it was hurt in the store
+mended() {
+	local m blobs=$CAISSON_ROOT/blobs/sha256 blob damage what config layers
+	"$@" >/dev/null
+	sums_of "$CAISSON_ROOT" >"$BATS_TEST_TMPDIR/want"
+	m=$(jq -r '.manifests[0].digest' "$CAISSON_ROOT/index.json")
+	config=$(jq -r .config.digest "$blobs/${m#*:}")
+	readarray -t layers < <(jq -r '.layers[].digest' "$blobs/${m#*:}")
+	for what in converted forgotten; do
+		for blob in "$m" "$config" "${layers[@]}"; do
+			for damage in flip\ {0,50,99} cut\ {0,50} grow; do
+				# a layer that is not read is not noticed
+				[[ $what/$damage != converted/flip* || " ${layers[*]} " != *"$blob"* ]] || continue
+				hurt "$blobs/${blob#*:}" $damage
+				[ $what = converted ] || rm "$CAISSON_ROOT"/layers/*
+				said=$(timeout -k 5 30 "$@" 2>&1) || complain "$what, $damage $blob: $said"
+				store_is_whole "$BATS_TEST_TMPDIR/want" || complain "$what, $damage $blob: not whole"
+				[ ! -e "$BATS_TEST_TMPDIR/complaints" ] || return 0
+			done
+		done
+	done
+}
+
+@test "blobs that are damaged in the store are noticed and fetched again by the next pull" {
+	mended caisson pull "$LIES/good/mend"
+	all_right
+}
+
+@test "blobs that are damaged in the store are noticed and copied again by the next import" {
+	mended caisson image import "$IMAGES_OCI:busybox" imported/busybox
+	all_right
+}
+
+@test "a damaged source takes nothing from the store" {
+	load layout
+	layout_make src
+	caisson image import src:busybox imported/busybox >/dev/null
+	sums_of "$CAISSON_ROOT" >"$BATS_TEST_TMPDIR/want"
+	for blob in $(cd "$CAISSON_ROOT/blobs/sha256" && echo *); do
+		hurt "src/blobs/sha256/$blob" cut 50
+		timeout -k 5 30 caisson image import src:busybox imported/busybox >/dev/null 2>&1 || true
+		store_is_whole "$BATS_TEST_TMPDIR/want" || complain "$blob"
+	done
 	all_right
 }
