@@ -288,6 +288,34 @@ static bool is_plain_http(const char *why)
 	       strstr(why, "http request");
 }
 
+/* With TLS 1.3 the server's word on it comes when the handshake is over for us. */
+static bool is_client_refused(const char *why)
+{
+	return strstr(why, "alert ") && (strstr(why, "certificate") || strstr(why, "unknown ca"));
+}
+
+/* The server may have hung up so early that its reason was lost with the connection. */
+static bool is_cut_off_at_once(const struct http_call *c, CURLcode code)
+{
+	long connects = 0;
+
+	if (code != CURLE_SEND_ERROR || c->source || strncasecmp(c->url, "https:", 6) != 0)
+		return false;
+	(void)curl_easy_getinfo(c->run->easy, CURLINFO_NUM_CONNECTS, &connects);
+	return connects > 0;
+}
+
+static void client_refused(struct http_call *c, const char *why)
+{
+	bool has_cert = c->tls && c->tls->cert;
+
+	c->is_temporary = false;
+	c->rc = err_plain(&c->why, EPROTO, "the server %s: %s",
+			  has_cert ? "does not accept the client certificate"
+				   : "wants a client certificate, and there is none for it",
+			  why);
+}
+
 static void fail_explain(struct http_call *c, CURLcode code)
 {
 	const char *why = c->run->why[0] ? c->run->why : curl_easy_strerror(code);
@@ -301,6 +329,15 @@ static void fail_explain(struct http_call *c, CURLcode code)
 			"only, list it among the insecure registries");
 	} else if (code == CURLE_PEER_FAILED_VERIFICATION) {
 		c->rc = err_plain(&c->why, EPROTO, "the server's certificate is not trusted: %s",
+				  why);
+	} else if (code == CURLE_SSL_CERTPROBLEM) {
+		c->rc = err_plain(&c->why, EPROTO,
+				  "the client certificate cannot be used with its key: %s", why);
+	} else if (is_client_refused(why)) {
+		client_refused(c, why);
+	} else if (is_cut_off_at_once(c, code)) {
+		c->rc = err_plain(&c->why, EHOSTUNREACH,
+				  "%s: the server may want another client certificate, or one",
 				  why);
 	} else if (code == CURLE_SSL_CONNECT_ERROR && strstr(why, "SSL_ERROR_SYSCALL")) {
 		c->is_temporary = true; /* cut off in the middle of it */
