@@ -145,12 +145,19 @@ static const char *status_name(int status)
 		int status;
 		const char *name;
 	} names[] = {
-		{ 400, "Bad Request" },        { 401, "Unauthorized" },
-		{ 403, "Forbidden" },          { 404, "Not Found" },
-		{ 405, "Method Not Allowed" }, { 408, "Request Timeout" },
-		{ 413, "Content Too Large" },  { 416, "Range Not Satisfiable" },
-		{ 429, "Too Many Requests" },  { 500, "Internal Server Error" },
-		{ 502, "Bad Gateway" },        { 503, "Service Unavailable" },
+		{ 400, "Bad Request" },
+		{ 401, "Unauthorized" },
+		{ 403, "Forbidden" },
+		{ 404, "Not Found" },
+		{ 405, "Method Not Allowed" },
+		{ 407, "Proxy Authentication Required" },
+		{ 408, "Request Timeout" },
+		{ 413, "Content Too Large" },
+		{ 416, "Range Not Satisfiable" },
+		{ 429, "Too Many Requests" },
+		{ 500, "Internal Server Error" },
+		{ 502, "Bad Gateway" },
+		{ 503, "Service Unavailable" },
 		{ 504, "Gateway Timeout" },
 	};
 

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "fdio.h"
+#include "registry_url.h"
 
 #define CALLS_MAX   32U
 #define TICK_MAX_MS 1000U
@@ -316,12 +317,44 @@ static void client_refused(struct http_call *c, const char *why)
 			  why);
 }
 
+/* curl names whom it could not reach: when that is not the address's host, it is a proxy. */
+static bool is_proxy_down(const struct http_call *c, CURLcode code, const char *why)
+{
+	struct url_origin o;
+	struct err ignored = { 0 };
+
+	return code == CURLE_COULDNT_CONNECT && url_origin(c->url, &o, &ignored) == 0 &&
+	       o.host[0] != '[' && strstr(why, "connect to") && !strcasestr(why, o.host);
+}
+
+/* What stands between us and the server; false when nothing does, or it was not at fault. */
+static bool proxy_explain(struct http_call *c, CURLcode code, const char *why)
+{
+	long status = 0;
+
+	(void)curl_easy_getinfo(c->run->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	if (is_proxy_down(c, code, why)) {
+		c->rc = err_plain(&c->why, EHOSTUNREACH, "the proxy does not answer: %s", why);
+		return true;
+	}
+	if (status < 300)
+		return false;
+	c->is_temporary = status >= 500; /* that is its view of the server */
+	c->rc = err_plain(&c->why, EHOSTUNREACH, "the proxy %s: %s",
+			  status == 407 ? "wants a user and a password" : "refuses to connect",
+			  why);
+	return true;
+}
+
 static void fail_explain(struct http_call *c, CURLcode code)
 {
 	const char *why = c->run->why[0] ? c->run->why : curl_easy_strerror(code);
 
-	c->is_refused = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
+	c->is_refused = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
+			code == CURLE_COULDNT_RESOLVE_PROXY;
 	c->is_temporary = is_temporary(code);
+	if (proxy_explain(c, code, why))
+		return;
 	if (fail_code(code) == EPROTO && is_plain_http(why)) {
 		c->rc = err_plain(
 			&c->why, EPROTO,

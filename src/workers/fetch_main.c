@@ -20,6 +20,7 @@
 #define SOCK_FD    3
 #define PARTIAL_FD 4
 #define BLOBS_FD   5
+#define LOOPBACK   "localhost,127.0.0.0/8,::1"
 
 static bool is_dir(int fd)
 {
@@ -40,13 +41,32 @@ static int walls_up(struct err *e)
 	return sandbox_enter(&policy, e);
 }
 
-/* libcurl reads this one in small letters only; people write both. */
+static const char *set_or_null(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : NULL;
+}
+
+/*
+ * libcurl reads http_proxy in small letters only; people write both. A registry on this machine is
+ * not reached through a proxy, whose loopback would be its own. Out of memory shows itself later.
+ */
 static void proxy_from_environment(void)
 {
-	const char *proxy = getenv("HTTP_PROXY");
+	const char *proxy = getenv("HTTP_PROXY"), *none = set_or_null("no_proxy");
+	auto_free char *more = NULL;
 
 	if (proxy && !getenv("http_proxy"))
-		(void)setenv("http_proxy", proxy, 1); /* out of memory shows itself later */
+		(void)setenv("http_proxy", proxy, 1);
+	if (!none)
+		none = set_or_null("NO_PROXY");
+	if (none && strcmp(none, "*") == 0)
+		return;
+	if (asprintf(&more, "%s%s" LOOPBACK, none ? none : "", none ? "," : "") < 0)
+		more = NULL;
+	if (more)
+		(void)setenv("no_proxy", more, 1);
 }
 
 static int request_get(char *packet, size_t size, size_t *ret_len, struct err *e)
