@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# pull_faults.bats - pulls on full disks, killed, and disturbed by one another
+# pull_faults.bats - pulls on full disks, killed, on damaged stores, over TLS and proxies, and two at once
 
 setup_file() {
 	load lib
@@ -11,6 +11,13 @@ setup_file() {
 	unset DOCKER_CONFIG XDG_CONFIG_HOME http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY
 	unset all_proxy ALL_PROXY
 	mkdir "$HOME"
+	load tls
+	export CA=$BATS_FILE_TMPDIR/lies/tls
+	authority_make "$CA" registry-ca
+	certificate_make "$CA" "$CA/crt" "$CA/key" subjectAltName=IP:127.0.0.1,DNS:registry.test
+	certificate_make "$CA" "$CA/client.cert" "$CA/client.key"
+	authority_make "$BATS_FILE_TMPDIR/wrong" wrong-ca
+	certificate_make "$BATS_FILE_TMPDIR/wrong" "$BATS_FILE_TMPDIR/wrong/client.cert" "$BATS_FILE_TMPDIR/wrong/client.key"
 	lies_start "$BATS_FILE_TMPDIR/lies"
 }
 teardown_file() { kill "$LIES_PID"; }
@@ -212,4 +219,144 @@ mended() {
 		store_is_whole "$BATS_TEST_TMPDIR/want" || complain "$blob"
 	done
 	all_right
+}
+
+# ---- TLS ----
+
+# certs HOST FILE...: what certs.d has for it
+certs() {
+	local dir=$HOME/.config/caisson/certs.d/$1
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	[ $# = 1 ] || cp "${@:2}" "$dir"
+}
+
+@test "TLS: a private authority and a client's certificate, both needed, neither of another's making" {
+	tls=$(cat "$LIES_DIR/address-tls")
+	wrong=$BATS_FILE_TMPDIR/wrong
+	certs "$tls" "$CA"/{ca.crt,client.cert,client.key}
+	caisson pull "$tls/good/tls"
+	skopeo inspect --raw --cert-dir "$HOME/.config/caisson/certs.d/$tls" "docker://$tls/good/tls" |
+		cmp - "$CAISSON_ROOT/blobs/sha256/$(jq -r '.manifests[0].digest' "$CAISSON_ROOT/index.json" | cut -d : -f 2)"
+	# the server's side
+	certs "$tls" "$wrong"/ca.crt "$CA"/client.{cert,key}
+	fails_with 1 'not trusted' caisson pull "$tls/good/tls"
+	certs "$tls" "$CA"/client.{cert,key}
+	fails_with 1 'not trusted' caisson pull "$tls/good/tls"
+	certs "localhost:${tls#*:}" "$CA"/{ca.crt,client.cert,client.key}
+	fails_with 1 'not trusted|name' caisson pull "localhost:${tls#*:}/good/tls"
+	# the client's
+	certs "$tls" "$CA/ca.crt"
+	fails_with 1 'client certificate' caisson pull "$tls/good/tls"
+	certs "$tls" "$CA/ca.crt" "$wrong"/client.{cert,key}
+	fails_with 1 'client certificate' caisson pull "$tls/good/tls"
+	# halves and rubbish
+	certs "$tls" "$CA"/{ca.crt,client.cert}
+	fails_with 1 'client.key' caisson pull "$tls/good/tls"
+	certs "$tls" "$CA"/{ca.crt,client.cert} "$wrong/client.key"
+	fails_with 1 'client certificate cannot be used' caisson pull "$tls/good/tls"
+	certs "$tls" "$CA"/ca.crt
+	cp "$CA/client.cert" "$HOME/.config/caisson/certs.d/$tls/client.cert"
+	echo rubbish >"$HOME/.config/caisson/certs.d/$tls/client.key"
+	fails_with 1 'client.key.*PEM' caisson pull "$tls/good/tls"
+}
+
+@test "TLS: no redirect leads to plain HTTP; one to another host takes no secret along" {
+	tls=$(cat "$LIES_DIR/address-tls") other=$(cat "$LIES_DIR/address-tls-other")
+	certs "$tls" "$CA"/{ca.crt,client.cert,client.key}
+	echo "http://$LIES" >"$LIES_DIR/redirect"
+	for i in redirect-given manifest-redirect-given token-redirect-given; do
+		fails_with 1 'https to plain http' caisson pull "$tls/$i/x"
+	done
+	[ -z "$(asked '.server == "main" and (.path | contains("redirect-given"))')" ]
+	# not even where everything else is allowed
+	printf '[registry %s]\ntls = skip-verify\n' "$tls" >registries.conf
+	CAISSON_REGISTRIES_CONF=$PWD/registries.conf fails_with 1 'https to plain http' caisson pull "$tls/redirect-given/x"
+	# the other host wants a client's certificate, which is not for it
+	echo "https://$other" >"$LIES_DIR/redirect"
+	fails_with 1 'client certificate' caisson pull "$tls/token-redirect-given/x"
+	[ -n "$(asked '.server == "tls" and .auth == "Bearer secret-token"')" ]
+	[ -z "$(asked '.server == "tls-other" and .auth != null')" ]
+}
+
+# ---- proxies ----
+
+proxies_start() {
+	python3 "$BATS_TEST_DIRNAME/forward_proxy.py" "$BATS_TEST_TMPDIR" "$LIES" "$(cat "$LIES_DIR/address-tls")" 3>&- &
+	PROXIES_PID=$!
+	eventually 10 test -e proxy.hang-up
+	certs registry.test "$CA"/{ca.crt,client.cert,client.key}
+	# the plain one has another name here, and is at registry.test as well
+	printf '[registry plain.test]\nlocation = http://registry.test\n' >registries.conf
+	export CAISSON_REGISTRIES_CONF=$PWD/registries.conf
+}
+teardown() { [ -z "${PROXIES_PID:-}" ] || kill "$PROXIES_PID"; }
+
+proxy() { echo "http://${2:-}$(cat "proxy.$1")"; }
+# through FILTER: what the proxies were asked, since the last time
+through() {
+	touch proxy.log
+	jq -c "select($1)" proxy.log
+	: >proxy.log
+}
+
+# direct IMAGE VAR=VALUE: no proxy is asked for it, and nobody else knows the host
+direct() {
+	fails_with 1 'resolve host: registry.test' env "$2" https_proxy="$(proxy open)" http_proxy="$(proxy open)" caisson pull -q "$1" ||
+		complain "$2"
+}
+
+@test "proxies are taken from the environment, by any of their names, with a password, and not where no_proxy says so" {
+	proxies_start
+	for v in https_proxy HTTPS_PROXY all_proxy ALL_PROXY; do
+		env $v="$(proxy open)" caisson pull -q "registry.test/good/${v,,}" >/dev/null || complain "$v"
+		[ -n "$(through '.method == "CONNECT" and .path == "registry.test:443"')" ] || complain "$v is not used"
+	done
+	for v in http_proxy HTTP_PROXY all_proxy ALL_PROXY; do
+		env $v="$(proxy open)" caisson pull -q plain.test/token-good/x >/dev/null || complain "$v"
+		[ -n "$(through '.method == "GET" and (.path | startswith("http://registry.test/v2/"))')" ] || complain "$v is not used"
+	done
+	https_proxy=$(proxy password ship:anchor@) caisson pull -q registry.test/good/password >/dev/null || complain "password"
+	http_proxy=$(proxy password ship:anchor@) caisson pull -q plain.test/good/password >/dev/null || complain "plain password"
+	through true >/dev/null
+	# the proxy of a tunnel sees nothing of what is in it
+	https_proxy=$(proxy open) caisson pull -q registry.test/token-good/y >/dev/null || complain "token"
+	[ -z "$(through '.auth != null')" ] || complain "the proxy was told a token"
+	for v in no_proxy NO_PROXY; do
+		for list in registry.test .test 'x,registry.test' '*'; do
+			for name in registry plain; do direct "$name.test/good/x" "$v=$list" 3>&- & done
+		done
+	done
+	wait $(jobs -p | grep -vx "$PROXIES_PID")
+	[ -z "$(through true)" ] || complain "no_proxy is not obeyed"
+	# what is on this machine never is behind a proxy
+	http_proxy=$(proxy refuse) caisson pull -q "$LIES/good/loopback" >/dev/null || complain "loopback"
+	http_proxy=$(proxy refuse) NO_PROXY=a.test,b.test caisson pull -q "localhost:${LIES#*:}/good/loopback" >/dev/null || complain "localhost"
+	[ -z "$(through true)" ] || complain "loopback through a proxy"
+	all_right
+}
+
+@test "proxies that refuse, hang up, want a password, or are not there: an error that tells of the proxy, soon" {
+	proxies_start
+	export https_proxy http_proxy no_proxy=
+	https_proxy=$(proxy refuse)
+	fails_with 1 'proxy refuses.*403' caisson pull -q registry.test/good/x
+	[ "$(through '.method == "CONNECT"' | wc -l)" = 1 ] # a refusal is final
+	https_proxy=$(proxy password)
+	fails_with 1 'proxy wants a user and a password' caisson pull -q registry.test/good/x
+	https_proxy=$(proxy password "ship:wrong@")
+	fails_with 1 'proxy wants a user and a password' caisson pull -q registry.test/good/x
+	https_proxy=http://127.0.0.1:$(free_port)
+	fails_with 1 'proxy does not answer' caisson pull -q registry.test/good/x
+	https_proxy=http://nowhere.invalid:1 fails_with 1 'resolve proxy: nowhere.invalid' caisson pull -q registry.test/good/x 3>&- &
+	nowhere=$!
+	https_proxy=$(proxy hang-up) fails_with 1 'proxy' caisson pull -q registry.test/good/x 3>&- &
+	hang_up=$!
+	http_proxy=$(proxy password)
+	fails_with 1 '407 Proxy Authentication Required' caisson pull -q plain.test/good/x
+	http_proxy=$(proxy refuse)
+	fails_with 1 '403' caisson pull -q plain.test/good/x
+	wait $nowhere
+	wait $hang_up
+	[ -z "$(caisson images -q)" ]
 }
