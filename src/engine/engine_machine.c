@@ -18,6 +18,7 @@
 #include "kernel.h"
 #include "machine_internal.h"
 #include "machine_name.h"
+#include "store_write.h"
 #include "vm_record.h"
 
 #define NAME_TRIES   20U
@@ -251,6 +252,7 @@ int engine_machine_remove(struct engine *g, const char *id, bool force, struct e
 		return -e->code;
 	if (machine_lock(g, id, REMOVE_MS, &lock, e) < 0)
 		return -e->code;
+	store_room_make(engine_store(g));
 	return machine_erase(g, id, e);
 }
 

@@ -203,6 +203,7 @@ int engine_image_remove(struct engine *g, const char *name, bool force, json_t *
 
 	if (engine_store_need(g, &r.s, e) < 0)
 		return -e->code;
+	store_room_make(r.s);
 	r.done = json_array();
 	rc = removal_run(&r, name, e);
 	free(r.names);
@@ -219,5 +220,5 @@ int engine_gc(struct engine *g, uint64_t *ret_freed, struct err *e)
 
 	if (engine_store_need(g, &s, e) < 0)
 		return -e->code;
-	return store_gc(s, 0, GC_WAIT_MS, ret_freed, e);
+	return store_gc(s, STORE_GC_PARTIAL, GC_WAIT_MS, ret_freed, e);
 }

@@ -6,11 +6,14 @@
  * files: killed in between, the files are found by the next sweep. The exclusive lock means that no
  * image is on its way in. Machines hold their image in every state; one that runs has its files
  * open besides.
+ * Deleting records takes room for the database's log, which a full disk does not have. What can be
+ * given up without a record, partial blobs, goes before.
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "log.h"
@@ -19,6 +22,8 @@
 
 #define STORE_LOCK_NAME ".lock"
 #define NAME_MAX_LEN    120
+#define ROOM_MIN        (1U << 20)
+#define ROOM_FILES_MIN  4U
 
 struct sweep {
 	struct store *s;
@@ -117,7 +122,17 @@ static int sweep_dir(struct sweep *w, struct err *e)
 	return 0;
 }
 
-static int sweep_all(struct store *s, uint32_t flags, uint64_t *ret_freed, struct err *e)
+static int partial_sweep(struct store *s, uint32_t flags, uint64_t *io_freed, struct err *e)
+{
+	struct sweep w = { s, STORE_PARTIAL_DIR, NULL, flags, 0, (int64_t)time(NULL) };
+
+	if (sweep_dir(&w, e) < 0)
+		return -e->code;
+	*io_freed += w.freed;
+	return 0;
+}
+
+static int sweep_all(struct store *s, uint64_t *io_freed, struct err *e)
 {
 	static const struct {
 		const char *dir, *sql;
@@ -127,31 +142,54 @@ static int sweep_all(struct store *s, uint32_t flags, uint64_t *ret_freed, struc
 				  " SELECT 1 FROM names WHERE digest = ?1 LIMIT 1" },
 		{ "layers", "SELECT 1 FROM layers WHERE diff_id = ?" },
 		{ "images", "SELECT 1 FROM images WHERE id = ?" },
-		{ STORE_PARTIAL_DIR, NULL },
 	};
-	uint64_t freed = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		struct sweep w = { s, dirs[i].dir, dirs[i].sql, flags, 0, (int64_t)time(NULL) };
+		struct sweep w = { .s = s, .dir = dirs[i].dir, .is_kept_sql = dirs[i].sql };
 
 		if (sweep_dir(&w, e) < 0)
 			return -e->code;
-		freed += w.freed;
+		*io_freed += w.freed;
 	}
-	*ret_freed = freed;
 	return 0;
 }
 
 int store_gc(struct store *s, uint32_t flags, uint32_t wait_ms, uint64_t *ret_freed, struct err *e)
 {
 	struct err index_err = { 0 };
+	uint64_t freed = 0;
 	auto_fd lock = -1;
 
-	if (store_lock(s, STORE_LOCK_NAME, STORE_LOCK_EXCLUSIVE, wait_ms, &lock, e) < 0)
+	if (store_lock(s, STORE_LOCK_NAME, STORE_LOCK_EXCLUSIVE, wait_ms, &lock, e) < 0 ||
+	    partial_sweep(s, flags, &freed, e) < 0)
 		return -e->code;
 	if (records_delete(s, flags, e) < 0)
 		return err_wrap(e, "collection");
 	if (store_index_write(s, &index_err) < 0)
 		log_warn("%s", index_err.msg); /* the next change writes it again */
-	return sweep_all(s, flags, ret_freed, e);
+	if (sweep_all(s, &freed, e) < 0)
+		return -e->code;
+	*ret_freed = freed;
+	return 0;
+}
+
+static bool has_room(const struct store *s)
+{
+	struct statvfs v;
+
+	if (fstatvfs(s->root_fd, &v) < 0)
+		return true;
+	return v.f_bavail >= ROOM_MIN / v.f_frsize &&
+	       (v.f_files == 0 || v.f_favail >= ROOM_FILES_MIN); /* 0: made as needed */
+}
+
+void store_room_make(struct store *s)
+{
+	struct err ignored = { 0 }; /* whoever needs the room says that there is none */
+	uint64_t freed = 0;
+	auto_fd lock = -1;
+
+	if (!has_room(s) &&
+	    store_lock(s, STORE_LOCK_NAME, STORE_LOCK_EXCLUSIVE, 0, &lock, &ignored) == 0)
+		(void)!partial_sweep(s, STORE_GC_PARTIAL, &freed, &ignored);
 }

@@ -136,5 +136,8 @@ enum store_gc_flags {
 /* -EBUSY when images are being brought in for longer than wait_ms. */
 must_check int store_gc(struct store *s, uint32_t flags, uint32_t wait_ms, uint64_t *ret_freed,
 			struct err *e);
+/* Before a record is deleted: on a full disk, partial blobs go so that there is room for that,
+ * unless images are being brought in. */
+void store_room_make(struct store *s);
 
 #endif
