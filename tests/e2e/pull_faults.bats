@@ -65,6 +65,12 @@ all_full() {
 	all_full 29 24 1
 }
 
+@test "a full disk: prune, rm and rmi can still make room" {
+	said=$(unshare --mount bash "$BATS_TEST_DIRNAME/full_disk_free.bash" "$LIES/good/here" "$LIES/good/other")
+	echo "$said"
+	[ "$said" = 'tried: 4' ]
+}
+
 # ---- kill -9 ----
 
 # strike NAME TARGET DELAY-MS [KIND PERCENT]: a pull of hold/NAME, one process of it killed; then what must be so. With
@@ -359,4 +365,65 @@ direct() {
 	wait $nowhere
 	wait $hang_up
 	[ -z "$(caisson images -q)" ]
+}
+
+# ---- two at once ----
+
+# both_pull KIND PERCENT: two pulls of hold/two, the first of them held back there. Sets $one, $two.
+both_pull() {
+	rm -rf "$CAISSON_ROOT" "$LIES_DIR/held.two"
+	echo "$1 $2" >"$LIES_DIR/hold.two"
+	began=$(date +%s.%N)
+	caisson pull -q "$LIES/hold/two/x" >one 2>&1 3>&- &
+	one=$!
+	eventually 10 test -e "$LIES_DIR/held.two"
+	# it would be held back as well if it asked for the same, but it waits
+	timeout -k 5 40 caisson pull -q "$LIES/hold/two/x" >two 2>&1 3>&- &
+	two=$!
+	eventually 10 sh -c "pgrep -P \$(pgrep -P $two -x caisson) -x caisson-fetch"
+	sleep 0.2
+}
+# ended PID CODE: with that code
+ended() {
+	local code=0
+	wait "$1" || code=$?
+	[ "$code" = "$2" ] || complain "$point: exit $code, not $2: $(cat one two)"
+}
+# once: the image is there, and no byte of a layer came twice (but for what was on its way)
+once() {
+	store_is_whole "$PWD/want" || complain "$point: not whole"
+	local size sent
+	size=$(jq '[.layers[].size] | add' "$CAISSON_ROOT"/blobs/sha256/"$(jq -r '.manifests[0].digest' "$CAISSON_ROOT/index.json" | cut -d : -f 2)")
+	eventually 5 sh -c "[ ! -e $LIES_DIR/hold.two ]"
+	sent=$(asked ".began > $began and (.kind == \"layer\" or .kind == \"base\") and (.path | contains(\"/hold/two/\"))" |
+		jq -s 'map(.sent) | add')
+	[ "$sent" -le $((size + ${1:-0})) ] || complain "$point: $sent bytes were sent of $size"
+}
+
+@test "two pulls of one image at once, and one of them is killed: the other has it all" {
+	reference_make "$LIES/hold/two/x" "$PWD/want"
+	for point in base\ 50 layer\ {0,99}; do
+		# the one that loads: the other goes on where it was
+		both_pull $point
+		kill -9 "$one"
+		ended "$one" 137
+		rm "$LIES_DIR/hold.two"
+		ended "$two" 0
+		once 262144
+		# the one that waits
+		both_pull $point
+		kill -9 "$(pgrep -P "$two" -x caisson)"
+		ended "$two" 137
+		rm "$LIES_DIR/hold.two"
+		ended "$one" 0
+		once
+		# a worker of the one that loads
+		both_pull $point
+		kill -9 "$(pgrep -P "$one" -x caisson-fetch)"
+		rm "$LIES_DIR/hold.two"
+		ended "$one" 1
+		ended "$two" 0
+		once 262144
+	done
+	all_right
 }
