@@ -162,6 +162,37 @@ static int volume_options(char *options, bool *ret_readonly)
 	return 0;
 }
 
+/* Docker's rule: [a-zA-Z0-9][a-zA-Z0-9_.-]* */
+static bool is_volume_name(const char *text)
+{
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+
+	return !strchr("_.-", *text) && text[strspn(text, letters)] == 0;
+}
+
+/* The directory of the host, from what stands before the colon; what begins with a dot is one. */
+static int volume_source(const char *text, const char *source, const char *cwd, char **ret,
+			 struct err *e)
+{
+	if (is_volume_name(source))
+		return err_plain(
+			e, ENOTSUP,
+			"-v %s: named volumes are not there yet in caisson; a directory begins with / or ./",
+			text);
+	if (*source != '/' && *source != '.')
+		return err_plain(e, EINVAL,
+				 "-v %s: \"%s\" includes invalid characters for a volume name; a "
+				 "directory begins with / or ./",
+				 text, source);
+	if (asprintf(ret, "%s%s%s", *source == '.' ? cwd : "", *source == '.' ? "/" : "", source) <
+	    0) {
+		*ret = NULL;
+		return err_set(e, ENOMEM, "volume");
+	}
+	return 0;
+}
+
 int spec_volume(const char *text, const char *cwd, struct machine_config *c, struct err *e)
 {
 	auto_free char *copy = strdup(text), *full = NULL;
@@ -183,16 +214,9 @@ int spec_volume(const char *text, const char *cwd, struct machine_config *c, str
 				 text);
 	if (volume_options(options, &is_readonly) < 0)
 		return err_plain(e, EINVAL, "invalid mode in volume specification: %s", text);
-	if (*copy == '.' && (copy[1] == '/' || !copy[1] || strncmp(copy, "..", 2) == 0)) {
-		if (asprintf(&full, "%s/%s", cwd, copy) < 0)
-			return err_set(e, ENOMEM, "volume");
-	} else if (*copy != '/') {
-		return err_plain(
-			e, ENOTSUP,
-			"-v %s: named volumes are not there yet in caisson; a directory begins with / or ./",
-			text);
-	}
-	return mount_add(c, MACHINE_MOUNT_BIND, full ? full : copy, target, NULL, is_readonly, e);
+	if (volume_source(text, copy, cwd, &full, e) < 0)
+		return -e->code;
+	return mount_add(c, MACHINE_MOUNT_BIND, full, target, NULL, is_readonly, e);
 }
 
 int spec_tmpfs(const char *text, struct machine_config *c, struct err *e)

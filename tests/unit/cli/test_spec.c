@@ -349,10 +349,17 @@ static void volumes(void **state)
 		{ "../a:/b", "bind /cwd/../a /b - rw" },
 		{ ".:/b", "bind /cwd/. /b - rw" },
 		{ "..a:/b", "bind /cwd/..a /b - rw" }, /* no name begins with a dot */
+		{ ".a:/b", "bind /cwd/.a /b - rw" },
+		{ ".a/b:/b:ro", "bind /cwd/.a/b /b - ro" },
 		{ "", NULL },
 		{ ":", NULL },
 		{ "/a", NULL },      /* anonymous */
 		{ "data:/b", NULL }, /* named */
+		{ "a.b-c_1:/b", NULL },
+		{ "a/b:/b", NULL }, /* neither a name nor a directory */
+		{ "_a:/b", NULL },
+		{ "-a:/b", NULL },
+		{ "a b:/b", NULL },
 		{ "/a:b", NULL },
 		{ "/a:", NULL },
 		{ ":/b", NULL },
