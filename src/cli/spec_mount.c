@@ -5,6 +5,8 @@
 
 #include "spec.h"
 
+#define TMPFS_VALUE_MAX 40
+
 /* Cut the text at the separator; the rest, or NULL when there is none. */
 static char *cut(char *text, char sep)
 {
@@ -233,8 +235,7 @@ int spec_tmpfs(const char *text, struct machine_config *c, struct err *e)
 }
 
 struct mount_words {
-	const char *type, *source, *target;
-	char tmpfs[128];
+	const char *type, *source, *target, *tmpfs_size, *tmpfs_mode;
 	bool is_readonly;
 };
 
@@ -255,8 +256,9 @@ static int mount_word(struct mount_words *m, const char *key, const char *value,
 		{ "target", offsetof(struct mount_words, target) },
 		{ "dst", offsetof(struct mount_words, target) },
 		{ "destination", offsetof(struct mount_words, target) },
+		{ "tmpfs-size", offsetof(struct mount_words, tmpfs_size) },
+		{ "tmpfs-mode", offsetof(struct mount_words, tmpfs_mode) },
 	};
-	size_t len = strlen(m->tmpfs);
 
 	if (strcmp(key, "readonly") == 0 || strcmp(key, "ro") == 0) {
 		m->is_readonly = is_true(value);
@@ -269,17 +271,32 @@ static int mount_word(struct mount_words *m, const char *key, const char *value,
 			*(const char **)((char *)m + texts[i].field) = value;
 			return 0;
 		}
-	if (strcmp(key, "tmpfs-size") != 0 && strcmp(key, "tmpfs-mode") != 0)
-		return err_plain(e, EINVAL, "unexpected key '%s' in '%s=%s'", key, key, value);
-	if (strlen(value) > 40)
-		return err_plain(e, EINVAL, "invalid value for %s: %s", key, value);
-	snprintf(m->tmpfs + len, sizeof(m->tmpfs) - len, "%s%s=%s", len ? "," : "", key + 6, value);
+	return err_plain(e, EINVAL, "unexpected key '%s' in '%s=%s'", key, key, value);
+}
+
+/* "size=64m,mode=1777" of what was said; NULL when nothing was. */
+static int tmpfs_options(const struct mount_words *m, char **ret, struct err *e)
+{
+	const char *size = m->tmpfs_size, *mode = m->tmpfs_mode;
+
+	*ret = NULL;
+	if (!size && !mode)
+		return 0;
+	if (size && strlen(size) > TMPFS_VALUE_MAX)
+		return err_plain(e, EINVAL, "invalid value for tmpfs-size: %s", size);
+	if (mode && strlen(mode) > TMPFS_VALUE_MAX)
+		return err_plain(e, EINVAL, "invalid value for tmpfs-mode: %s", mode);
+	if (asprintf(ret, "%s%s%s%s%s", size ? "size=" : "", size ? size : "",
+		     size && mode ? "," : "", mode ? "mode=" : "", mode ? mode : "") < 0) {
+		*ret = NULL;
+		return err_set(e, ENOMEM, "mount");
+	}
 	return 0;
 }
 
 int spec_mount(const char *text, struct machine_config *c, struct err *e)
 {
-	auto_free char *copy = strdup(text);
+	auto_free char *copy = strdup(text), *tmpfs = NULL;
 	struct mount_words m = { .type = "volume" };
 
 	if (!copy)
@@ -294,13 +311,14 @@ int spec_mount(const char *text, struct machine_config *c, struct err *e)
 	}
 	if (!m.target)
 		return err_plain(e, EINVAL, "invalid --mount %s: target is required", text);
+	if (tmpfs_options(&m, &tmpfs, e) < 0)
+		return -e->code;
 	if (strcmp(m.type, "tmpfs") == 0 && !m.source)
-		return mount_add(c, MACHINE_MOUNT_TMPFS, NULL, m.target, *m.tmpfs ? m.tmpfs : NULL,
-				 m.is_readonly, e);
+		return mount_add(c, MACHINE_MOUNT_TMPFS, NULL, m.target, tmpfs, m.is_readonly, e);
 	if (strcmp(m.type, "volume") == 0)
 		return err_plain(e, ENOTSUP, "--mount %s: volumes are not there yet in caisson",
 				 text);
-	if (strcmp(m.type, "bind") != 0 || *m.tmpfs)
+	if (strcmp(m.type, "bind") != 0 || tmpfs)
 		return err_plain(e, EINVAL, "invalid --mount %s: type must be bind or tmpfs", text);
 	if (!m.source || *m.source != '/')
 		return err_plain(e, EINVAL, "invalid --mount %s: source must be an absolute path",
