@@ -2,8 +2,9 @@
 /*
  * disk.c - writable layers as sparse files
  *
- * A parent is made under a temporary name and renamed when it is whole; two makers do no harm, the
- * last one wins with the same content.
+ * A file gets its name when it is whole: a maker that is killed leaves nothing, and nobody takes a
+ * part of a disk for one. Two makers of a parent do no harm, the first one wins with the same
+ * content.
  */
 #include "disk.h"
 
@@ -59,16 +60,33 @@ int disk_copy_sparse(int from, int to, struct err *e)
 	return 0;
 }
 
+/* A file without a name, which goes with its last descriptor. */
+static int nameless_open(int dir_fd, int *ret_fd, struct err *e)
+{
+	*ret_fd = openat(dir_fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	return *ret_fd < 0 ? err_set(e, errno, "create a disk") : 0;
+}
+
+static int name_give(int fd, int dir_fd, const char *name, struct err *e)
+{
+	char self[64];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, self, dir_fd, name, AT_SYMLINK_FOLLOW) < 0
+		       ? err_set(e, errno, "create %s", name)
+		       : 0;
+}
+
 static int raw_create(int dir_fd, const char *name, int parent_fd, int *ret_fd, struct err *e)
 {
-	auto_fd fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	auto_fd fd = -1;
 
-	if (fd < 0)
-		return err_set(e, errno, "create %s", name);
-	if (disk_copy_sparse(parent_fd, fd, e) < 0) {
-		(void)unlinkat(dir_fd, name, 0); /* the copy's error is the one to tell */
+	if (nameless_open(dir_fd, &fd, e) < 0)
 		return err_wrap(e, "%s", name);
-	}
+	if (disk_copy_sparse(parent_fd, fd, e) < 0)
+		return err_wrap(e, "%s", name);
+	if (name_give(fd, dir_fd, name, e) < 0)
+		return -e->code;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
@@ -85,7 +103,7 @@ const struct disk_ops disk_raw = { .name = "raw", .create = raw_create, .open = 
  * A journal, so that what the guest has synced survives the end of its VMM; no background
  * initialisation, no reserved blocks, no checksums of metadata (an emulated guest pays for them).
  */
-static int parent_format(int parents_fd, const char *name, struct err *e)
+static int parent_format(int fd, struct err *e)
 {
 	char path[64];
 	auto_buf out = { 0 };
@@ -104,7 +122,7 @@ static int parent_format(int parents_fd, const char *name, struct err *e)
 			       NULL };
 	int status = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d/%s", (int)getpid(), parents_fd, name);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)getpid(), fd);
 	if (child_run(argv, &out, &status, e) < 0)
 		return err_wrap(e, "is the package e2fsprogs installed?");
 	return status ? err_plain(e, EIO, "mkfs.ext4 failed with exit code %d", status) : 0;
@@ -112,19 +130,22 @@ static int parent_format(int parents_fd, const char *name, struct err *e)
 
 static int parent_make(int parents_fd, const char *name, uint64_t size, struct err *e)
 {
-	auto_fd fd =
-		openat(parents_fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	auto_fd fd = -1;
 
-	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
-		return err_set(e, errno, "create %s", name);
-	if (parent_format(parents_fd, name, e) < 0)
+	if (nameless_open(parents_fd, &fd, e) < 0)
+		return err_wrap(e, "%s", name);
+	if (ftruncate(fd, (off_t)size) < 0)
+		return err_set(e, errno, "size of %s", name);
+	if (parent_format(fd, e) < 0)
 		return -e->code;
-	return fsync(fd) < 0 || fchmod(fd, 0400) < 0 ? err_set(e, errno, "make %s", name) : 0;
+	if (fsync(fd) < 0 || fchmod(fd, 0400) < 0)
+		return err_set(e, errno, "make %s", name);
+	return name_give(fd, parents_fd, name, e) < 0 && e->code != EEXIST ? -e->code : 0;
 }
 
 int disk_parent_open(int parents_fd, uint64_t size, int *ret_fd, struct err *e)
 {
-	char name[48], new_name[64];
+	char name[48];
 
 	if (size < DISK_SIZE_MIN || size > DISK_SIZE_MAX || size % 4096)
 		return err_plain(e, EINVAL,
@@ -134,13 +155,8 @@ int disk_parent_open(int parents_fd, uint64_t size, int *ret_fd, struct err *e)
 	*ret_fd = openat(parents_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (*ret_fd >= 0)
 		return 0;
-	snprintf(new_name, sizeof(new_name), ".%s-%d", name, (int)getpid());
-	if (parent_make(parents_fd, new_name, size, e) < 0 ||
-	    (renameat(parents_fd, new_name, parents_fd, name) < 0 &&
-	     err_set(e, errno, "rename %s", new_name) < 0)) {
-		(void)unlinkat(parents_fd, new_name, 0);
+	if (parent_make(parents_fd, name, size, e) < 0)
 		return -e->code;
-	}
 	*ret_fd = openat(parents_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	return *ret_fd < 0 ? err_set(e, errno, "open %s", name) : 0;
 }

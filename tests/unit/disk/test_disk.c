@@ -6,10 +6,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "disk.h"
 #include "fdio.h"
@@ -119,6 +123,32 @@ static void layer_made_and_opened(void **state)
 	assert_int_equal(disk_raw.create(dir_fd, "link", parent, &none, &e), -EEXIST);
 }
 
+/* The maker is killed (by its limit for files) when it has made a file and not yet filled it. */
+static void killed_maker_leaves_nothing(void **state)
+{
+	auto_fd parent = parent_make();
+	auto_dir d = NULL;
+	const struct dirent *de;
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		const struct rlimit small = { 4096, 4096 };
+		struct err e = { 0 };
+		int fd;
+
+		(void)setrlimit(RLIMIT_FSIZE, &small);
+		_exit(disk_raw.create(dir_fd, "layer", parent, &fd, &e) < 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ);
+	d = opendir(dir);
+	while ((de = readdir(d)))
+		assert_true(strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0 ||
+			    strcmp(de->d_name, "parent") == 0);
+}
+
 static void parent_sizes_refused(void **state)
 {
 	static const uint64_t sizes[] = {
@@ -164,6 +194,7 @@ int main(void)
 		TEST(copy_keeps_holes),
 		TEST(copy_refused),
 		TEST(layer_made_and_opened),
+		TEST(killed_maker_leaves_nothing),
 		TEST(parent_sizes_refused),
 		TEST(parent_is_made_once),
 	};
