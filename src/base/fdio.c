@@ -8,7 +8,8 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
-#define IO_CHUNK (64U << 10)
+#define IO_CHUNK     (64U << 10)
+#define REMOVE_TRIES 10
 
 int fd_read_full(int fd, void *data, size_t len)
 {
@@ -202,6 +203,7 @@ static int tree_empty(int fd, struct err *e);
 static int entry_remove(int dir_fd, const char *name, struct err *e)
 {
 	auto_fd sub = -1;
+	unsigned tries = 0;
 
 	if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
 		return 0;
@@ -210,11 +212,13 @@ static int entry_remove(int dir_fd, const char *name, struct err *e)
 	sub = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (sub < 0)
 		return errno == ENOENT ? 0 : err_set(e, errno, "open %s", name);
-	if (tree_empty(sub, e) < 0)
-		return -e->code;
-	if (unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		return err_set(e, errno, "remove directory %s", name);
-	return 0;
+	do { /* again: somebody may have made a file in it */
+		if (tree_empty(sub, e) < 0)
+			return -e->code;
+		if (unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+			return 0;
+	} while (errno == ENOTEMPTY && ++tries < REMOVE_TRIES);
+	return err_set(e, errno, "remove directory %s", name);
 }
 
 static int tree_empty(int fd, struct err *e)
@@ -225,6 +229,7 @@ static int tree_empty(int fd, struct err *e)
 
 	if (!d)
 		return err_set(e, errno, "list directory");
+	rewinddir(d); /* the position is the descriptor's, which may have been read before */
 	while ((de = readdir(d))) {
 		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, ".."))
 			continue;

@@ -162,6 +162,8 @@ must_check int engine_machine_kill(struct engine *g, const char *id, int signo, 
 must_check int engine_machine_wait(struct engine *g, const char *id, int *ret_code, struct err *e);
 /* Running: -EBUSY unless force. */
 must_check int engine_machine_remove(struct engine *g, const char *id, bool force, struct err *e);
+/* Its record and its files, whatever of them is left. For whoever has the machine's lock. */
+must_check int engine_machine_erase(struct engine *g, const char *id, struct err *e);
 /* Docker's `container inspect` object, with a "Caisson" object for driver, accelerator, boot,
  * kernel. */
 must_check int engine_machine_inspect(struct engine *g, const char *id, json_t **ret,

@@ -4,7 +4,8 @@
  *
  * While a keeper lives it holds the lock RUN/machines/ID/lock and alone changes the state. Whoever
  * reads "running" and gets the lock knows that the keeper died (kill -9, power cut) and puts the
- * record right.
+ * record right. Removal is marked in the record ("dead") before the first file goes, and the row
+ * goes last: whoever reads the mark and gets the lock removes what is left.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -78,30 +79,26 @@ int machine_lock(struct engine *g, const char *id, uint32_t wait_ms, int *ret_fd
 	return 0;
 }
 
-int machine_erase(struct engine *g, const char *id, struct err *e)
+int engine_machine_erase(struct engine *g, const char *id, struct err *e)
 {
 	struct store *s = engine_store(g);
 	struct sqlite3 *db;
 	char name[96];
 
 	snprintf(name, sizeof(name), "machines/%s", id);
-	if (machine_db(g, &db, e) < 0 || vm_record_remove(db, id, e) < 0 ||
-	    tree_remove_at(store_root_fd(s), name, e) < 0)
+	if (machine_db(g, &db, e) < 0 || vm_record_set_dead(db, id, e) < 0 ||
+	    tree_remove_at(store_root_fd(s), name, e) < 0 ||
+	    tree_remove_at(store_run_fd(s), name, e) < 0)
 		return -e->code;
-	return tree_remove_at(store_run_fd(s), name, e);
+	return vm_record_remove(db, id, e);
 }
 
 /* With the lock: nobody else changes the record. */
-static int state_correct(struct engine *g, struct sqlite3 *db, struct machine *m, struct err *e)
+static int cut_off_record(struct sqlite3 *db, struct machine *m, struct err *e)
 {
 	struct machine_state *s = &m->state;
 	struct timespec now;
 
-	if (m->config.is_auto_removed) {
-		if (machine_erase(g, m->config.id, e) < 0)
-			return -e->code;
-		return err_plain(e, ENOENT, "No such container: %s", m->config.id);
-	}
 	clock_gettime(CLOCK_REALTIME, &now);
 	s->status = MACHINE_EXITED;
 	s->exit_code = CODE_KILLED;
@@ -110,6 +107,34 @@ static int state_correct(struct engine *g, struct sqlite3 *db, struct machine *m
 	snprintf(s->error, sizeof(s->error),
 		 "the machine was cut off: its keeper or the host went down");
 	return vm_record_set_state(db, m->config.id, s, e);
+}
+
+static bool is_unfinished(const struct machine *m)
+{
+	return m->state.status == MACHINE_RUNNING || m->state.status == MACHINE_DEAD;
+}
+
+/* With the lock, and so without a keeper. -ENOENT: it is gone now. */
+static int state_correct(struct engine *g, struct sqlite3 *db, struct machine *m, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (m->state.status == MACHINE_RUNNING && !m->config.is_auto_removed)
+		return cut_off_record(db, m, e);
+	if (engine_machine_erase(g, m->config.id, &why) == 0)
+		return err_plain(e, ENOENT, "No such container: %s", m->config.id);
+	m->state.status = MACHINE_DEAD; /* `rm` says why */
+	return 0;
+}
+
+/* The lock's directory was made for a row that went meanwhile. */
+static void run_dir_drop(struct engine *g, const char *id)
+{
+	struct err ignored = { 0 }; /* gone after a reboot at the latest */
+	char name[96];
+
+	snprintf(name, sizeof(name), "machines/%s", id);
+	(void)!tree_remove_at(store_run_fd(engine_store(g)), name, &ignored);
 }
 
 int machine_read(struct engine *g, const char *id, struct machine *ret, struct err *e)
@@ -121,11 +146,13 @@ int machine_read(struct engine *g, const char *id, struct machine *ret, struct e
 
 	if (machine_db(g, &db, e) < 0 || vm_record_get(db, id, &ret->config, &ret->state, e) < 0)
 		return -e->code;
-	if (ret->state.status != MACHINE_RUNNING || machine_lock(g, id, 0, &lock, &busy) < 0)
+	if (!is_unfinished(ret) || machine_lock(g, id, 0, &lock, &busy) < 0)
 		return 0;
 	machine_done(ret); /* it may have changed before we had the lock */
 	rc = vm_record_get(db, id, &ret->config, &ret->state, e);
-	if (rc == 0 && ret->state.status == MACHINE_RUNNING) {
+	if (rc == -ENOENT)
+		run_dir_drop(g, id);
+	if (rc == 0 && is_unfinished(ret)) {
 		rc = state_correct(g, db, ret, e);
 		if (rc < 0)
 			machine_done(ret);
@@ -253,7 +280,7 @@ int engine_machine_remove(struct engine *g, const char *id, bool force, struct e
 	if (machine_lock(g, id, REMOVE_MS, &lock, e) < 0)
 		return -e->code;
 	store_room_make(engine_store(g));
-	return machine_erase(g, id, e);
+		return engine_machine_erase(g, id, e);
 }
 
 void time_format(int64_t ns, char ret[40])

@@ -78,8 +78,7 @@ static int machine_start(struct keeper *k, const char *id, struct err *e)
 /* An error of the host, before the guest had a chance. */
 static void failure_tell(struct keeper *k, struct session *s, const struct err *e)
 {
-	if (k->db && *k->config.id && k->phase == KEEPER_BOOTING && k->lock_fd >= 0 &&
-	    e->code != EBUSY) {
+	if (*k->config.id && k->phase == KEEPER_BOOTING && k->state.status != MACHINE_DEAD) {
 		snprintf(k->state.error, sizeof(k->state.error), "%s", e->msg);
 		k->state.exit_code = 128;
 		record_state_write(k);

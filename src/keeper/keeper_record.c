@@ -26,17 +26,33 @@ static int dir_open(int at_fd, const char *id, int *ret, struct err *e)
 
 static int lock_take(struct keeper *k, struct err *e)
 {
-	k->lock_fd = openat(k->run_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (k->lock_fd < 0)
+	auto_fd fd = openat(k->run_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
 		return err_set(e, errno, "create the machine's lock");
-	for (int i = 0; flock(k->lock_fd, LOCK_EX | LOCK_NB) < 0; i++) {
+	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
 		if (errno != EWOULDBLOCK)
 			return err_set(e, errno, "lock the machine");
 		if (i == LOCK_TRIES)
 			return err_plain(e, EBUSY, "the machine is running");
 		nanosleep(&(struct timespec){ .tv_nsec = LOCK_WAIT_NS }, NULL);
 	}
+	k->lock_fd = TAKE_FD(fd);
 	return 0;
+}
+
+/* Before anything is made for a machine that another process may just have removed. */
+static int record_read(struct keeper *k, const char *id, struct err *e)
+{
+	int rc = vm_record_get(k->db, id, &k->config, &k->state, e);
+	struct err ignored = { 0 }; /* the record's error is the one to tell */
+	char name[16 + MACHINE_ID_LEN];
+
+	if (rc != -ENOENT)
+		return rc;
+	snprintf(name, sizeof(name), "machines/%s", id);
+	(void)!tree_remove_at(store_run_fd(engine_store(k->g)), name, &ignored);
+	return rc;
 }
 
 int record_open(struct keeper *k, const char *id, struct err *e)
@@ -53,11 +69,12 @@ int record_open(struct keeper *k, const char *id, struct err *e)
 		return -e->code;
 	}
 	if (dir_open(store_run_fd(s), id, &k->run_fd, e) < 0 || lock_take(k, e) < 0 ||
-	    dir_open(store_root_fd(s), id, &k->data_fd, e) < 0 ||
-	    vm_record_get(k->db, id, &k->config, &k->state, e) < 0)
+	    record_read(k, id, e) < 0)
 		return -e->code;
 	if (k->state.status == MACHINE_DEAD)
 		return err_plain(e, EBUSY, "the machine is being removed");
+	if (dir_open(store_root_fd(s), id, &k->data_fd, e) < 0)
+		return -e->code;
 	snprintf(k->run_path, sizeof(k->run_path), "%s/machines/%s", store_run_path(s), id);
 	return log_file_open(k->data_fd, &k->log, e);
 }
@@ -70,16 +87,10 @@ void record_state_write(struct keeper *k)
 		log_error("%s", e.msg);
 }
 
-/* The row first: without it nobody looks at the files. */
 void record_remove(struct keeper *k)
 {
-	struct store *s = engine_store(k->g);
-	char name[16 + MACHINE_ID_LEN];
 	struct err e = { 0 };
 
-	snprintf(name, sizeof(name), "machines/%s", k->config.id);
-	if (vm_record_remove(k->db, k->config.id, &e) < 0 ||
-	    tree_remove_at(store_root_fd(s), name, &e) < 0 ||
-	    tree_remove_at(store_run_fd(s), name, &e) < 0)
+	if (engine_machine_erase(k->g, k->config.id, &e) < 0)
 		log_error("remove the machine: %s", e.msg);
 }

@@ -22,7 +22,7 @@ enum machine_status {
 	MACHINE_CREATED,
 	MACHINE_RUNNING,
 	MACHINE_EXITED,
-	MACHINE_DEAD, /* half-removed */
+	MACHINE_DEAD, /* its removal has begun */
 	MACHINE_STATUS_COUNT_
 };
 

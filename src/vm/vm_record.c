@@ -142,6 +142,16 @@ int vm_record_set_state(sqlite3 *db, const char *id, const struct machine_state 
 	return run(db, st, e);
 }
 
+int vm_record_set_dead(sqlite3 *db, const char *id, struct err *e)
+{
+	auto_stmt st = NULL;
+
+	if (prepare(db, "UPDATE machines SET state = json_set(state, '$.status', ?2) WHERE id = ?1",
+		    id, machine_status_name(MACHINE_DEAD), &st, e) < 0)
+		return -e->code;
+	return run(db, st, e);
+}
+
 /* 1 with the first column, 0 for none; more than one row: -EINVAL. */
 static int only_row(sqlite3 *db, const char *sql, const char *arg, char ret_id[MACHINE_ID_LEN + 1],
 		    struct err *e)

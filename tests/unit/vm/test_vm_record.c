@@ -62,6 +62,13 @@ static void life(void **state)
 	assert_int_equal(s.exit_code, 3);
 	machine_config_done(&c);
 	machine_state_done(&s);
+	assert_int_equal(vm_record_set_dead(db, "aa11", &e), 0);
+	assert_int_equal(vm_record_set_dead(db, "none", &e), 0);
+	assert_int_equal(vm_record_get(db, "aa11", &c, &s, &e), 0);
+	assert_int_equal(s.status, MACHINE_DEAD);
+	assert_int_equal(s.exit_code, 3); /* the rest of the state stays */
+	machine_config_done(&c);
+	machine_state_done(&s);
 	assert_int_equal(vm_record_get(db, "aa", &c, &s, &e), -ENOENT); /* no prefixes here */
 	assert_int_equal(vm_record_remove(db, "aa11", &e), 0);
 	assert_int_equal(vm_record_remove(db, "aa11", &e), 0);
