@@ -3,8 +3,8 @@
  * cmd_run.c - run and create
  *
  * Exit codes are Docker's: the process's own; 125 when caisson failed, 126 and 127 when the process
- * could not be started. The keeper removes a machine of --rm when it ends; one that never started
- * is removed here.
+ * could not be started. The keeper removes a machine of --rm when it ends or does not start; here
+ * it is done again, for a keeper that was killed.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -249,7 +249,7 @@ int cmd_create(struct cli *cli, const void *options, const struct args *a)
 
 /* ---- run ---- */
 
-/* The machine has not started. */
+/* The machine has not started. With --rm it is gone, unless its keeper had no chance. */
 static int start_failed(struct engine *g, const struct machine_config *c, const struct err *why)
 {
 	term_restore();

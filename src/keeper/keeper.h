@@ -122,5 +122,7 @@ int keeper_signal_number(const char *name); /* "SIGTERM", "TERM", "15"; 0: none 
 must_check int record_open(struct keeper *k, const char *id, struct err *e);
 void record_state_write(struct keeper *k);
 void record_remove(struct keeper *k);
+/* After a start that failed: the state is written, or the machine of --rm removed. */
+void record_failed(struct keeper *k);
 
 #endif

@@ -125,10 +125,10 @@ void keeper_start_failed(struct keeper *k, uint32_t code, const char *why)
 	k->state.status = has_run ? MACHINE_EXITED : MACHINE_CREATED;
 	if (!has_run)
 		k->state.finished_ns = 0;
-	record_state_write(k);
-	sessions_error(k, code, why);
 	vm_unwatch(k);
 	vm_kill(k);
+	record_failed(k);
+	sessions_error(k, code, why);
 	loop_quit(k->loop, 0);
 }
 

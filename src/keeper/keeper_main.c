@@ -81,7 +81,7 @@ static void failure_tell(struct keeper *k, struct session *s, const struct err *
 	if (*k->config.id && k->phase == KEEPER_BOOTING && k->state.status != MACHINE_DEAD) {
 		snprintf(k->state.error, sizeof(k->state.error), "%s", e->msg);
 		k->state.exit_code = 128;
-		record_state_write(k);
+		record_failed(k);
 	}
 	if (s)
 		sessions_error(k, 125, e->msg);

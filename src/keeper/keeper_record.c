@@ -94,3 +94,11 @@ void record_remove(struct keeper *k)
 	if (engine_machine_erase(k->g, k->config.id, &e) < 0)
 		log_error("remove the machine: %s", e.msg);
 }
+
+void record_failed(struct keeper *k)
+{
+	if (k->config.is_auto_removed)
+		record_remove(k);
+	else
+		record_state_write(k);
+}

@@ -31,3 +31,18 @@ leftovers() { # processes of ours that work for a machine
 	caisson rm -f bad
 	[ -z "$(ls "$CAISSON_ROOT/machines")" ]
 }
+
+@test "a machine of --rm that does not start is gone, without help of the client" {
+	# `start` removes nothing: only the keeper can have done it
+	id=$(caisson create --rm "$BUSYBOX" no-such-program)
+	run caisson start "$id"
+	[ "$status" = 1 ]
+	[ -z "$(caisson ps -aq)" ]
+	port=$(free_port)
+	caisson run -d --name holder -p "127.0.0.1:$port:80" "$BUSYBOX" sleep 1000
+	id=$(caisson create --rm -p "127.0.0.1:$port:80" "$BUSYBOX" true)
+	run caisson start "$id"
+	[[ $output == *'already allocated'* ]]
+	[ "$(caisson ps -aq | wc -l)" = 1 ]
+	eventually 5 sh -c "! ls -d $CAISSON_ROOT/machines/$id $CAISSON_RUN/machines/$id 2>/dev/null"
+}
