@@ -127,7 +127,5 @@ int console_run_main(const struct console *c, struct engine *g, const char *id,
 
 	if (console_run(c, conn, &end, ret_code, e) < 0)
 		return -e->code;
-	if (end == CONN_LOST && engine_machine_wait(g, id, ret_code, e) < 0)
-		return err_plain(e, ECONNRESET, "the connection to the machine was lost");
-	return 0;
+	return end == CONN_LOST ? engine_machine_outcome(g, id, ret_code, e) : 0;
 }

@@ -160,6 +160,9 @@ must_check int engine_machine_stop(struct engine *g, const char *id,
 				   int timeout_s /* -1: its own */, struct err *e);
 must_check int engine_machine_kill(struct engine *g, const char *id, int signo, struct err *e);
 must_check int engine_machine_wait(struct engine *g, const char *id, int *ret_code, struct err *e);
+/* After CONN_LOST: as wait, but -ECONNRESET and why for a machine that did not end by itself. */
+must_check int engine_machine_outcome(struct engine *g, const char *id, int *ret_code,
+				      struct err *e);
 /* Running: -EBUSY unless force. */
 must_check int engine_machine_remove(struct engine *g, const char *id, bool force, struct err *e);
 /* Its record and its files, whatever of them is left. For whoever has the machine's lock. */

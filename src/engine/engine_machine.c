@@ -275,7 +275,8 @@ int engine_machine_remove(struct engine *g, const char *id, bool force, struct e
 			"You cannot remove a running container %s. Stop the container before "
 			"attempting removal or force remove",
 			id);
-	if (is_running && engine_machine_kill(g, id, 9, e) < 0 && e->code != ESRCH)
+	if (is_running && engine_machine_kill(g, id, 9, e) < 0 && e->code != ESRCH &&
+	    e->code != ECONNRESET) /* gone already, or while we asked */
 		return -e->code;
 	if (machine_lock(g, id, REMOVE_MS, &lock, e) < 0)
 		return -e->code;

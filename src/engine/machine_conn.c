@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "child.h"
 #include "ctl.h"
@@ -25,6 +26,8 @@
 #define KEYS_MAX     16U
 #define DEFAULT_KEYS "ctrl-p,ctrl-q"
 #define EXEC_LIMIT_S 60
+#define ASK_STEP_NS  10000000L
+#define ASK_TRIES    1000U
 
 struct machine_conn {
 	struct engine *g;
@@ -649,9 +652,10 @@ static int ask(struct engine *g, const char *id, struct buf *request, struct age
 		return -e->code;
 	if (buf_add(&c->out, request->data, request->len) < 0)
 		return err_set(e, ENOMEM, "request");
-	if (out_send(c, e) < 0)
-		return -e->code;
-	rc = frame_wait(c, f, &len, e);
+	rc = out_send(c, e);
+	if (rc < 0 && rc != -EPIPE)
+		return rc;
+	rc = rc < 0 ? 0 : frame_wait(c, f, &len, e);
 	if (rc == 0)
 		return err_plain(e, ECONNRESET, "the machine's keeper ended");
 	if (rc < 0)
@@ -673,20 +677,8 @@ int engine_machine_kill(struct engine *g, const char *id, int signo, struct err 
 	return rc;
 }
 
-/* A machine that has just ended says so in its record. */
-static int exit_code_read(struct engine *g, const char *id, int *ret_code, struct err *e)
-{
-	struct machine m = { 0 };
-
-	if (machine_read(g, id, &m, e) < 0)
-		return -e->code;
-	*ret_code = m.state.exit_code;
-	machine_done(&m);
-	return 0;
-}
-
-static int ask_exit(struct engine *g, const char *id, struct buf *request, int *ret_code,
-		    struct err *e)
+static int ask_exit_once(struct engine *g, const char *id, struct buf *request, int *ret_code,
+			 struct err *e)
 {
 	struct machine_conn *c = NULL;
 	struct agent_frame f;
@@ -699,10 +691,45 @@ static int ask_exit(struct engine *g, const char *id, struct buf *request, int *
 	else if (rc == 0)
 		rc = err_plain(e, EPROTO, "the machine's keeper gave no exit code");
 	machine_conn_free(c);
-	if (rc == -ESRCH || rc == -ECONNRESET)
-		return exit_code_read(g, id, ret_code, e);
-	*ret_code = (int)status;
+	if (rc == 0)
+		*ret_code = (int)status;
 	return rc;
+}
+
+/* 1 with the exit code of the record, 0 while that says that the machine runs. */
+static int ended_read(struct engine *g, const char *id, int *ret_code, struct err *e)
+{
+	struct machine m = { 0 };
+	bool runs;
+
+	if (machine_read(g, id, &m, e) < 0)
+		return -e->code;
+	runs = m.state.status == MACHINE_RUNNING;
+	*ret_code = m.state.exit_code;
+	machine_done(&m);
+	return !runs;
+}
+
+/*
+ * A machine that has ended says so in its record. A keeper that is being killed has closed its
+ * sockets a moment before its lock is free, and only then is the record put right: until then it
+ * still has the exit code of an earlier run, which is never to be taken for an answer.
+ */
+static int ask_exit(struct engine *g, const char *id, struct buf *request, int *ret_code,
+		    struct err *e)
+{
+	for (unsigned i = 0;; i++) {
+		int rc = ask_exit_once(g, id, request, ret_code, e);
+
+		if (rc != -ESRCH && rc != -ECONNRESET)
+			return rc;
+		rc = ended_read(g, id, ret_code, e);
+		if (rc != 0)
+			return rc < 0 ? rc : 0;
+		if (i == ASK_TRIES)
+			return err_plain(e, ETIMEDOUT, "the machine's keeper does not answer");
+		nanosleep(&(struct timespec){ .tv_nsec = ASK_STEP_NS }, NULL);
+	}
 }
 
 int engine_machine_stop(struct engine *g, const char *id, int timeout_s, struct err *e)
@@ -742,4 +769,20 @@ int engine_machine_wait(struct engine *g, const char *id, int *ret_code, struct 
 	if (agent_put(&request, CTL_WAIT, 0, NULL, 0) < 0)
 		return err_set(e, ENOMEM, "request");
 	return ask_exit(g, id, &request, ret_code, e);
+}
+
+int engine_machine_outcome(struct engine *g, const char *id, int *ret_code, struct err *e)
+{
+	struct machine m = { 0 };
+	int rc = engine_machine_wait(g, id, ret_code, e);
+
+	if (rc == 0)
+		rc = machine_read(g, id, &m, e);
+	if (rc == 0 && *m.state.error)
+		rc = err_plain(e, ECONNRESET, "%s", m.state.error);
+	else if (rc == -ENOENT)
+		rc = err_plain(e, ECONNRESET,
+			       "the connection to the machine was lost, and it is gone");
+	machine_done(&m);
+	return rc;
 }
