@@ -169,6 +169,7 @@ static int qemu_launch(const struct vm_spec *s, const struct vm_driver_info *i, 
 			    &argv, e) < 0 ||
 	    process_start(q, s, &argv, concat, e) < 0)
 		goto out;
+	fd_drop(&qmp[1]); /* or nobody would see that a QEMU that fails has closed it */
 	qmp_init(&q->qmp, TAKE_FD(qmp[0]));
 	q->stderr_fd = TAKE_FD(errs[0]);
 	q->idle_net_fd = TAKE_FD(idle[0]);
