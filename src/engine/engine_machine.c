@@ -281,7 +281,7 @@ int engine_machine_remove(struct engine *g, const char *id, bool force, struct e
 	if (machine_lock(g, id, REMOVE_MS, &lock, e) < 0)
 		return -e->code;
 	store_room_make(engine_store(g));
-		return engine_machine_erase(g, id, e);
+	return engine_machine_erase(g, id, e);
 }
 
 void time_format(int64_t ns, char ret[40])

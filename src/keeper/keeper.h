@@ -50,11 +50,14 @@ struct keeper {
 	enum template_depth depth;
 	bool is_cold, has_orders;
 	uint64_t image_len;
-	int net_fd; /* passt's end of the VMM's network; -1: none, or passt has it */
+	int net_fd;                   /* passt's end of the VMM's network; -1: none, or given up */
 	struct loop_watch *net_watch; /* until the guest talks */
 	struct passt passt;
 	struct loop_watch *passt_watch;
+	int64_t passt_started_ns; /* CLOCK_MONOTONIC */
+	uint32_t passt_ends;      /* one soon after the other */
 	struct virtiofsd shares[VM_SHARES_MAX];
+	struct loop_watch *share_watches[VM_SHARES_MAX];
 	uint32_t n_shares;
 
 	int agent_fd;
@@ -81,9 +84,11 @@ must_check int keeper_launch(struct keeper *k, struct err *e);
 /* Orders to the guest: who it is, its root, what to run. */
 must_check int keeper_order(struct keeper *k, struct err *e);
 
-/* ---- keeper_net.c ---- */
+/* ---- keeper_servers.c: passt and virtiofsd ---- */
+must_check int servers_watch(struct keeper *k, struct err *e);
 /* The guest has its address: ports are published; packets flow as soon as there are any. */
 must_check int keeper_network(struct keeper *k, struct err *e);
+void servers_stop(struct keeper *k);
 
 /* ---- keeper_link.c: the guest ---- */
 must_check int link_open(struct keeper *k, struct err *e);
@@ -113,6 +118,8 @@ void keeper_main_exited(struct keeper *k, uint32_t code, bool was_oom);
 void keeper_start_failed(struct keeper *k, uint32_t code, const char *why);
 /* Nothing can be had from the guest any more. */
 void keeper_machine_lost(struct keeper *k, const char *why);
+/* A mount of the guest never answers again. */
+void keeper_share_lost(struct keeper *k, const char *why);
 void keeper_stop(struct keeper *k, uint32_t timeout_s);
 void keeper_signal(struct keeper *k, uint32_t signo);
 must_check int keeper_end_init(struct keeper *k, struct err *e);

@@ -15,6 +15,7 @@
 #include "log.h"
 
 #define SHUTDOWN_MS    5000
+#define SHARE_LOST_MS  1000 /* a guest whose processes wait for the mount cannot unmount */
 #define KILL_MS        5000 /* for the guest to report the end of a killed process */
 #define STOP_DEFAULT_S 10
 #define CODE_KILLED    137U
@@ -59,14 +60,14 @@ static void vm_unwatch(struct keeper *k)
 }
 
 /* The guest's disk is worth keeping: let it unmount. */
-static void guest_shut_down(struct keeper *k)
+static void guest_shut_down(struct keeper *k, uint32_t limit_ms)
 {
 	if (k->agent_fd < 0 || agent_put(&k->agent_out, AGENT_SHUTDOWN, 0, NULL, 0) < 0) {
 		loop_quit(k->loop, 0);
 		return;
 	}
 	link_flush(k);
-	loop_timer_arm(k->end_timer, SHUTDOWN_MS);
+	loop_timer_arm(k->end_timer, limit_ms);
 }
 
 static void state_end(struct keeper *k, uint32_t code, const char *why)
@@ -84,7 +85,8 @@ static void state_end(struct keeper *k, uint32_t code, const char *why)
 	snprintf(k->state.error, sizeof(k->state.error), "%s", why);
 }
 
-static void end_run(struct keeper *k, bool guest_lives)
+/* shutdown_ms: what the guest gets to unmount; 0: there is none any more. */
+static void end_run(struct keeper *k, uint32_t shutdown_ms)
 {
 	k->state.status = MACHINE_EXITED;
 	log_file_done(&k->log);
@@ -98,8 +100,8 @@ static void end_run(struct keeper *k, bool guest_lives)
 	}
 	record_state_write(k);
 	sessions_main_end(k, (uint32_t)k->state.exit_code);
-	if (guest_lives)
-		guest_shut_down(k);
+	if (shutdown_ms)
+		guest_shut_down(k, shutdown_ms);
 	else
 		loop_quit(k->loop, 0);
 }
@@ -111,7 +113,7 @@ void keeper_main_exited(struct keeper *k, uint32_t code, bool was_oom)
 	log_trace("keeper: main process ended");
 	state_end(k, code, "");
 	k->state.was_oom = was_oom;
-	end_run(k, true);
+	end_run(k, SHUTDOWN_MS);
 	log_trace("keeper: end is told");
 }
 
@@ -146,7 +148,17 @@ void keeper_machine_lost(struct keeper *k, const char *why)
 		return;
 	}
 	state_end(k, CODE_KILLED, k->is_killed ? "" : why);
-	end_run(k, false);
+	end_run(k, 0);
+}
+
+void keeper_share_lost(struct keeper *k, const char *why)
+{
+	if (k->phase == KEEPER_BOOTING) {
+		keeper_start_failed(k, 125, why);
+	} else if (k->phase == KEEPER_RUNNING) {
+		state_end(k, CODE_KILLED, why);
+		end_run(k, SHARE_LOST_MS);
+	}
 }
 
 void keeper_signal(struct keeper *k, uint32_t signo)

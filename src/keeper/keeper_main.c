@@ -52,7 +52,7 @@ static int watches_set(struct keeper *k, struct err *e)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	if (link_open(k, e) < 0 ||
+	if (link_open(k, e) < 0 || servers_watch(k, e) < 0 ||
 	    loop_watch_fd(k->loop, k->driver->pidfd(k->vm), EPOLLIN, vm_ended, k, &k->vm_watch, e) <
 		    0 ||
 	    loop_signals(k->loop, &set, on_signal, k, e) < 0)
@@ -91,15 +91,10 @@ static void keeper_done(struct keeper *k)
 {
 	sessions_free(k);
 	loop_watch_drop(k->vm_watch);
-	loop_watch_drop(k->net_watch);
-	loop_watch_drop(k->passt_watch);
 	link_close(k);
 	if (k->driver)
 		k->driver->free(k->vm);
-	passt_stop(&k->passt);
-	fd_drop(&k->net_fd);
-	for (uint32_t i = 0; i < k->n_shares; i++)
-		virtiofsd_stop(&k->shares[i]);
+	servers_stop(k);
 	log_file_done(&k->log);
 	loop_timer_drop(k->start_timer);
 	loop_timer_drop(k->stop_timer);

@@ -156,7 +156,7 @@ void passt_end_reason(struct passt *p, char *buf, size_t len)
 {
 	char text[1024];
 	ssize_t n = p->errs >= 0 ? read(p->errs, text, sizeof(text) - 1) : -1;
-	size_t at = (size_t)snprintf(buf, len, "the network (passt) ended: ");
+	size_t at = (size_t)snprintf(buf, len, "the network (passt) ended%s", n > 0 ? ": " : "");
 
 	for (ssize_t i = 0; i < n && at + 2 < len; i++) {
 		if (text[i] == '\n')

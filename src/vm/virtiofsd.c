@@ -206,6 +206,13 @@ int virtiofsd_start(const char *source, bool is_readonly, int dir_fd, const char
 	return 0;
 }
 
+bool virtiofsd_has_ended(const struct virtiofsd *v)
+{
+	struct pollfd p = { .fd = v->pidfd, .events = POLLIN };
+
+	return v->pid > 0 && poll(&p, 1, 0) > 0;
+}
+
 void virtiofsd_stop(struct virtiofsd *v)
 {
 	if (v->pid > 0) {

@@ -34,6 +34,7 @@ struct virtiofsd {
 must_check int virtiofsd_start(const char *source, bool is_readonly, int dir_fd,
 			       const char *dir_path, const char *name, struct virtiofsd *ret,
 			       struct err *e);
+bool virtiofsd_has_ended(const struct virtiofsd *v);
 void virtiofsd_stop(struct virtiofsd *v);
 
 #endif
