@@ -197,6 +197,16 @@ int dir_make_at(int dir_fd, const char *path, mode_t mode, struct err *e)
 	return 0;
 }
 
+DIR *dir_open_at(int dir_fd, const char *path, int flags)
+{
+	auto_fd fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (d)
+		fd = -1; /* closed with the stream */
+	return d;
+}
+
 static int tree_empty(int fd, struct err *e);
 
 /* Remove one entry beneath dir_fd, with all that is in it. */
@@ -223,8 +233,7 @@ static int entry_remove(int dir_fd, const char *name, struct err *e)
 
 static int tree_empty(int fd, struct err *e)
 {
-	int dup_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	auto_dir d = dup_fd < 0 ? NULL : fdopendir(dup_fd);
+	auto_dir d = dir_open_at(fd, ".", 0);
 	struct dirent *de;
 
 	if (!d)

@@ -35,6 +35,9 @@ must_check int file_read_at(int dir_fd, const char *name, size_t max, struct buf
 must_check int file_write_atomic_at(int dir_fd, const char *name, mode_t mode, const void *data,
 				    size_t len, struct err *e);
 
+/* List the directory `path` beneath dir_fd. NULL with errno set. `flags`: 0 or O_NOFOLLOW. */
+DIR *dir_open_at(int dir_fd, const char *path, int flags);
+
 /* mkdir -p beneath dir_fd. An existing directory is fine. */
 must_check int dir_make_at(int dir_fd, const char *path, mode_t mode, struct err *e);
 

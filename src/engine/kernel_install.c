@@ -54,8 +54,7 @@ static int package_resolve(int dir_fd, const char *package, char ret[128], struc
 static int entry_find(int dir_fd, const char *path, const char *prefix, char ret[256],
 		      struct err *e)
 {
-	int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	auto_dir d = fd < 0 ? NULL : fdopendir(fd);
+	auto_dir d = dir_open_at(dir_fd, path, 0);
 	struct dirent *de;
 
 	while (d && (de = readdir(d))) {

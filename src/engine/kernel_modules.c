@@ -81,9 +81,7 @@ static int tree_add(struct module_tree *t, const char *path, const char *name, s
 
 static int tree_walk(struct module_tree *t, const char *path, unsigned depth, struct err *e)
 {
-	int fd = openat(t->dir_fd, *path ? path : ".",
-			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	auto_dir d = fd < 0 ? NULL : fdopendir(fd);
+	auto_dir d = dir_open_at(t->dir_fd, *path ? path : ".", O_NOFOLLOW);
 	struct dirent *de;
 
 	if (!d)

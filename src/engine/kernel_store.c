@@ -377,21 +377,23 @@ static int list_add(json_t *list, int kernels_fd, const char *name, const char *
 int engine_kernel_list(struct engine *g, json_t **ret, struct err *e)
 {
 	struct store *s = engine_store(g);
-	auto_fd fd =
-		s ? openat(store_root_fd(s), "kernels", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	int dup_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	auto_dir d = dup_fd < 0 ? NULL : fdopendir(dup_fd);
+	auto_dir d = s ? dir_open_at(store_root_fd(s), "kernels", 0) : NULL;
 	char standard[KERNEL_NAME_MAX + 1] = "";
-	json_t *list = json_array();
 	struct err ignored;
 	struct dirent *de;
+	json_t *list;
 
 	if (!s)
 		return err_plain(e, EIO, "the store cannot be opened");
+	if (!d && errno != ENOENT)
+		return err_set(e, errno, "kernels");
+	list = json_array();
+	if (!list)
+		return err_set(e, ENOMEM, "kernel list");
 	if (name_resolve(g, NULL, standard, &ignored) < 0)
 		*standard = '\0';
 	while (d && (de = readdir(d))) {
-		if (de->d_name[0] != '.' && list_add(list, fd, de->d_name, standard, e) < 0) {
+		if (de->d_name[0] != '.' && list_add(list, dirfd(d), de->d_name, standard, e) < 0) {
 			json_decref(list);
 			return -e->code;
 		}

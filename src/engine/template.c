@@ -215,19 +215,21 @@ int engine_template_list(struct engine *g, json_t **ret, struct err *e)
 	struct store *s;
 	const struct dirent *d;
 	auto_dir dir = NULL;
-	int fd;
+	json_t *list;
 
 	if (engine_store_need(g, &s, e) < 0)
 		return -e->code;
-	*ret = json_array();
-	fd = openat(store_root_fd(s), "templates", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : err_set(e, errno, "templates");
-	dir = fdopendir(fd);
+	dir = dir_open_at(store_root_fd(s), "templates", 0);
+	if (!dir && errno != ENOENT)
+		return err_set(e, errno, "templates");
+	list = json_array();
 	while (dir && (d = readdir(dir)))
-		if (key_is_valid(d->d_name) && list_add(s, d->d_name, *ret) < 0)
+		if (key_is_valid(d->d_name) && list_add(s, d->d_name, list) < 0) {
+			json_decref(list);
 			return err_set(e, ENOMEM, "list of templates");
-	return 0;
+		}
+	*ret = list;
+	return list ? 0 : err_set(e, ENOMEM, "list of templates");
 }
 
 static uint64_t file_bytes(int root_fd, const char *key, const char *name)

@@ -16,6 +16,7 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
+#include "fdio.h"
 #include "log.h"
 #include "store_internal.h"
 #include "store_write.h"
@@ -105,19 +106,14 @@ static int sweep_file(struct sweep *w, int dir_fd, const char *name, struct err 
 
 static int sweep_dir(struct sweep *w, struct err *e)
 {
-	int fd = openat(w->s->root_fd, w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	auto_dir d = fd < 0 ? NULL : fdopendir(fd);
+	auto_dir d = dir_open_at(w->s->root_fd, w->dir, O_NOFOLLOW);
 	const struct dirent *ent;
 
-	if (!d) {
-		int saved = errno;
-
-		fd_drop(&fd);
-		return err_set(e, saved, "open %s/%s", w->s->root, w->dir);
-	}
+	if (!d)
+		return err_set(e, errno, "open %s/%s", w->s->root, w->dir);
 	while ((ent = readdir(d)))
 		if (strcmp(ent->d_name, ".") != 0 && strcmp(ent->d_name, "..") != 0 &&
-		    sweep_file(w, fd, ent->d_name, e) < 0)
+		    sweep_file(w, dirfd(d), ent->d_name, e) < 0)
 			return -e->code;
 	return 0;
 }
