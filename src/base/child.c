@@ -19,10 +19,11 @@ static int fds_place(const struct child_spec *s, int *report_fd)
 {
 	int tmp[CHILD_FDS_MAX];
 	int base = (int)s->n_fds + 1;
+	int moved_fd = fcntl(*report_fd, F_DUPFD_CLOEXEC, base);
 
-	*report_fd = fcntl(*report_fd, F_DUPFD_CLOEXEC, base);
-	if (*report_fd < 0)
-		return -errno;
+	if (moved_fd < 0)
+		return -errno; /* the report goes where it went */
+	*report_fd = moved_fd;
 	for (size_t i = 0; i < s->n_fds; i++) {
 		int from = s->fds[i];
 		int null = from < 0 ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
@@ -87,6 +88,17 @@ static _Noreturn void child_main(const struct child_spec *s, pid_t parent, int r
 	_exit(127);
 }
 
+/* What the child said before exec; 0 when it has said nothing, so runs. */
+static int report_read(int fd)
+{
+	int said = 0;
+	int rc = fd_read_full(fd, &said, sizeof(said));
+
+	if (rc == -ENODATA)
+		return 0; /* closed by exec */
+	return rc < 0 ? rc : said;
+}
+
 int child_spawn(const struct child_spec *s, pid_t *ret_pid, int *ret_pidfd, struct err *e)
 {
 	pid_t parent = getpid(), pid;
@@ -105,19 +117,18 @@ int child_spawn(const struct child_spec *s, pid_t *ret_pid, int *ret_pidfd, stru
 	rc = pid < 0 ? -errno : 0;
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	close(report[1]);
-	if (rc == 0 && fd_read_full(report[0], &rc, sizeof(rc)) < 0)
-		rc = 0; /* closed by exec: it runs */
+	if (rc == 0)
+		rc = report_read(report[0]);
 	close(report[0]);
-	if (pid > 0 && rc == 0 && ret_pidfd) {
+	if (rc == 0 && ret_pidfd) {
 		*ret_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-		if (*ret_pidfd < 0) {
-			rc = -errno;
-			kill(pid, SIGKILL);
-		}
+		rc = *ret_pidfd < 0 ? -errno : 0;
 	}
 	if (rc < 0) {
-		if (pid > 0)
+		if (pid > 0) {
+			kill(pid, SIGKILL); /* it may run, unheard */
 			waitpid(pid, NULL, 0);
+		}
 		return err_set(e, -rc, "start %s", s->path);
 	}
 	*ret_pid = pid;
