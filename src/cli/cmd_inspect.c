@@ -4,6 +4,7 @@
 
 #include "format.h"
 #include "gotemplate.h"
+#include "json_text.h"
 #include "options.h"
 #include "text.h"
 
@@ -56,7 +57,7 @@ static int objects_collect(struct engine *g, enum inspect_kind kind, const struc
 static int json_print(const json_t *found, size_t flags, struct err *e)
 {
 	auto_buf b = { 0 };
-	char *text = json_dumps(found, flags);
+	char *text = json_text(found, flags);
 	int rc = text ? buf_addf(&b, "%s\n", text) : -ENOMEM;
 
 	free(text);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fdio.h"
+#include "json_text.h"
 #include "log.h"
 #include "platform.h"
 #include "progress.h"
@@ -104,7 +105,7 @@ static int platform_check(struct store *s, const char *image_id, const char *wan
 	if (platform_parse(wanted, &want, e) < 0 ||
 	    store_image_config(s, image_id, &doc, &len, e) < 0)
 		return -e->code;
-	j = json_loadb(doc, len, 0, NULL);
+	j = json_parse(doc, len, 0, NULL);
 	snprintf(have.os, sizeof(have.os), "%s", text_of(j, "os"));
 	snprintf(have.architecture, sizeof(have.architecture), "%s", text_of(j, "architecture"));
 	snprintf(have.variant, sizeof(have.variant), "%s", text_of(j, "variant"));

@@ -5,6 +5,7 @@
 #include "fdio.h"
 #include "format.h"
 #include "gotemplate.h"
+#include "json_text.h"
 #include "text.h"
 
 static int out_of_memory(struct err *e)
@@ -46,7 +47,7 @@ static int json_make(struct buf *b, const json_t *rows, struct err *e)
 	size_t i;
 
 	json_array_foreach (rows, i, row) {
-		char *text = json_dumps(row, JSON_COMPACT | JSON_SORT_KEYS);
+		char *text = json_text(row, JSON_COMPACT | JSON_SORT_KEYS);
 		int rc = text ? buf_addf(b, "%s\n", text) : -ENOMEM;
 
 		free(text);

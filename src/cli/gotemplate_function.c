@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gotemplate_internal.h"
+#include "json_text.h"
 
 #define PAD_MAX 4096
 
@@ -274,7 +275,7 @@ static int fn_printf(const struct call *c, struct value *ret)
 static int fn_json(const struct call *c, struct value *ret)
 {
 	struct value v = c->args[0];
-	char *text = is_nil(v) ? strdup("null") : json_dumps(v.j, JSON_COMPACT | JSON_ENCODE_ANY);
+	char *text = is_nil(v) ? strdup("null") : json_text(v.j, JSON_COMPACT | JSON_ENCODE_ANY);
 	int rc;
 
 	if (!text)

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "fdio.h"
+#include "json_text.h"
 #include "machine_internal.h"
 
 #define READ_CHUNK (256U << 10)
@@ -41,7 +42,7 @@ static int64_t time_parse(const char *t)
 
 static int line_show(struct logs *l, const char *line, size_t len, struct err *e)
 {
-	json_t *j = json_loadb(line, len, JSON_ALLOW_NUL, NULL);
+	json_t *j = json_parse(line, len, JSON_ALLOW_NUL, NULL);
 	const json_t *log = json_object_get(j, "log");
 	const char *stream = json_string_value(json_object_get(j, "stream"));
 	const char *when = json_string_value(json_object_get(j, "time"));

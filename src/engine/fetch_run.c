@@ -17,6 +17,7 @@
 #include "child.h"
 #include "engine_internal.h"
 #include "fdio.h"
+#include "json_text.h"
 
 #define WORKER      "caisson-fetch"
 #define END_WAIT_MS 200
@@ -105,7 +106,7 @@ static void sock_readable(void *arg, uint32_t events)
 
 static int request_send(struct fetch_run *f, const json_t *request, struct err *e)
 {
-	auto_free char *text = json_dumps(request, JSON_COMPACT);
+	auto_free char *text = json_text(request, JSON_COMPACT);
 	ssize_t n;
 
 	if (!text)

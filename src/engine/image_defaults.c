@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "json_text.h"
+
 #define LIST_MAX 16384U
 
 static int bad(struct err *e, const char *what)
@@ -162,7 +164,7 @@ static int config_apply(struct machine_config *c, const json_t *j, struct err *e
 
 int image_defaults_apply(struct machine_config *c, const char *config, size_t len, struct err *e)
 {
-	json_t *j = json_loadb(config, len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *j = json_parse(config, len, JSON_REJECT_DUPLICATES, NULL);
 	int rc = config_apply(c, j, e);
 
 	json_decref(j);

@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 
+#include "json_text.h"
+
 enum kind { KIND_TEXT, KIND_LIST, KIND_MAP, KIND_OBJECT, KIND_BOOL, KIND_NUMBER };
 
 struct member {
@@ -116,7 +118,7 @@ static json_t *rootfs_show(const json_t *config)
 
 int image_inspect_config(const char *config, size_t len, json_t **ret, struct err *e)
 {
-	json_t *j = json_loadb(config, len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *j = json_parse(config, len, JSON_REJECT_DUPLICATES, NULL);
 	json_t *o = json_object(), *c = json_object();
 	bool is_object = json_is_object(j), ok;
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "json_text.h"
 
 #define REF_ANNOTATION "org.opencontainers.image.ref.name"
 #define NAMES_SHOWN    300U /* bytes of names in a message */
@@ -102,7 +103,7 @@ int image_layout_choose(const char *json, size_t len, const char *name, const st
 
 	if (doc_parse(json, len, DOC_OCI_INDEX, &index, e) < 0)
 		return err_wrap(e, "index.json");
-	j = json_loadb(json, len, JSON_REJECT_DUPLICATES, NULL);
+	j = json_parse(json, len, JSON_REJECT_DUPLICATES, NULL);
 	list = json_object_get(j, "manifests");
 	rc = name ? by_name(list, &index, name, &found, e)
 		  : by_platform(list, &index, want, &found, e);
@@ -115,7 +116,7 @@ int image_layout_choose(const char *json, size_t len, const char *name, const st
 
 int image_layout_check(const char *json, size_t len, struct err *e)
 {
-	json_t *j = json_loadb(json, len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *j = json_parse(json, len, JSON_REJECT_DUPLICATES, NULL);
 	const char *v = json_string_value(json_object_get(j, "imageLayoutVersion"));
 	bool ok = v && strncmp(v, "1.", 2) == 0;
 

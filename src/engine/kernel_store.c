@@ -18,6 +18,7 @@
 #include "child.h"
 #include "cpio.h"
 #include "fdio.h"
+#include "json_text.h"
 #include "kernel_internal.h"
 
 #define KERNEL_JSON_MAX 65536U
@@ -189,7 +190,7 @@ static json_t *kernel_json_read(int dir_fd, struct err *e)
 
 	if (file_read_at(dir_fd, "kernel.json", KERNEL_JSON_MAX, &b, e) < 0)
 		return NULL;
-	j = json_loadb(b.data ? b.data : "", b.len, JSON_REJECT_DUPLICATES, NULL);
+	j = json_parse(b.data ? b.data : "", b.len, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(j)) {
 		json_decref(j);
 		(void)err_plain(e, EINVAL, "kernel.json is damaged");
@@ -307,7 +308,7 @@ static int kernel_json_write(struct kernel_scratch *s, const char *name, const c
 	clock_gettime(CLOCK_REALTIME, &now);
 	j = json_pack("{s:s, s:s, s:s, s:I}", "name", name, "version", version, "source", source,
 		      "created", (json_int_t)now.tv_sec);
-	text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
+	text = json_text(j, JSON_INDENT(2));
 	json_decref(j);
 	if (!text)
 		return err_set(e, ENOMEM, "kernel.json");

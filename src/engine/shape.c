@@ -13,6 +13,7 @@
 
 #include "engine_internal.h"
 #include "fdio.h"
+#include "json_text.h"
 
 #define INFO_MAX 4096U
 
@@ -106,7 +107,7 @@ static bool cache_read(int run_fd, const char *name, const char *stamp, struct v
 
 	if (!*stamp || file_read_at(run_fd, name, INFO_MAX, &text, &ignored) < 0)
 		return false;
-	j = json_loadb(text.data, text.len, 0, NULL);
+	j = json_parse(text.data, text.len, 0, NULL);
 	ok = text_get(j, "stamp", was, sizeof(was)) && strcmp(was, stamp) == 0 &&
 	     text_get(j, "accel", i.accel, sizeof(i.accel)) &&
 	     text_get(j, "accel_reason", i.accel_reason, sizeof(i.accel_reason)) &&
@@ -125,7 +126,7 @@ static void cache_write(int run_fd, const char *name, const char *stamp,
 	json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I}", "stamp", stamp, "accel", i->accel,
 			      "accel_reason", i->accel_reason, "version", i->version, "fingerprint",
 			      i->fingerprint, "tsc_khz", (json_int_t)i->tsc_khz);
-	auto_free char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	auto_free char *text = json_text(j, JSON_COMPACT);
 	struct err ignored = { 0 };
 
 	json_decref(j);

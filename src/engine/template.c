@@ -19,6 +19,7 @@
 #include "child.h"
 #include "engine_internal.h"
 #include "fdio.h"
+#include "json_text.h"
 #include "kernel.h"
 #include "log.h"
 #include "shape.h"
@@ -198,7 +199,7 @@ static int list_add(struct store *s, const char *key, json_t *list)
 	snprintf(name, sizeof(name), "templates/%s/template.json", key);
 	if (file_read_at(store_root_fd(s), name, JSON_LIMIT, &text, &ignored) < 0)
 		return 0; /* being removed */
-	j = json_loadb(text.data, text.len, 0, NULL);
+	j = json_parse(text.data, text.len, 0, NULL);
 	if (!json_is_object(j)) {
 		json_decref(j);
 		return 0;

@@ -15,6 +15,7 @@
 #include "disk.h"
 #include "engine_internal.h"
 #include "fdio.h"
+#include "json_text.h"
 #include "kernel.h"
 #include "template_internal.h"
 
@@ -167,7 +168,7 @@ static int json_write(int dir_fd, const struct template *t, const struct templat
 		      "mem_bytes", (json_int_t)t->mem_bytes, "state_len",
 		      (json_int_t)fd_size(t->state_fd), "writable_len",
 		      (json_int_t)fd_size(t->writable_fd));
-	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	text = json_text(j, JSON_COMPACT);
 	json_decref(j);
 	if (!text)
 		return err_set(e, ENOMEM, "template");
@@ -256,7 +257,7 @@ int template_disk_load(struct store *s, const char *key, struct template *ret, s
 		return err_set(e, errno, "open %s", name);
 	if (file_read_at(dir, "template.json", JSON_LIMIT, &text, e) < 0)
 		return -e->code;
-	j = json_loadb(text.data, text.len, 0, NULL);
+	j = json_parse(text.data, text.len, 0, NULL);
 	rc = parts_load(dir, j, &t, e);
 	json_decref(j);
 	if (rc < 0) {

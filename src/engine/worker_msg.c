@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "digest.h"
+#include "json_text.h"
 
 #define JSON_DEPTH_FLAGS JSON_REJECT_DUPLICATES /* jansson itself stops at 2048 levels */
 
@@ -129,7 +130,7 @@ int fetch_event_parse(const char *packet, size_t len, struct fetch_event *ret, s
 {
 	struct fetch_event ev = { 0 };
 	json_t *j =
-		len <= FETCH_PACKET_MAX ? json_loadb(packet, len, JSON_DEPTH_FLAGS, NULL) : NULL;
+		len <= FETCH_PACKET_MAX ? json_parse(packet, len, JSON_DEPTH_FLAGS, NULL) : NULL;
 	bool ok = json_is_object(j) && event_get(j, &ev);
 
 	json_decref(j);
@@ -141,7 +142,7 @@ int fetch_event_parse(const char *packet, size_t len, struct fetch_event *ret, s
 
 static json_t *reply_load(const char *text, size_t len, struct err *e)
 {
-	json_t *j = len <= UNPACK_REPLY_MAX ? json_loadb(text, len, JSON_DEPTH_FLAGS, NULL) : NULL;
+	json_t *j = len <= UNPACK_REPLY_MAX ? json_parse(text, len, JSON_DEPTH_FLAGS, NULL) : NULL;
 	char msg[400];
 	uint64_t code;
 

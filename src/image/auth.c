@@ -16,6 +16,7 @@
 
 #include "auth_internal.h"
 #include "fdio.h"
+#include "json_text.h"
 #include "ref.h"
 
 #define DOCKER_KEY "https://index.docker.io/v1/" /* how Docker's file names docker.io */
@@ -133,7 +134,7 @@ static int config_load(json_t **ret, struct err *e)
 	if (rc < 0 && e->code != ENOENT && e->code != ENOTDIR)
 		return rc;
 	j = rc < 0 || b.len == 0 ? json_object()
-				 : json_loadb(b.data, b.len, JSON_REJECT_DUPLICATES, &why);
+				 : json_parse(b.data, b.len, JSON_REJECT_DUPLICATES, &why);
 	if (b.data)
 		explicit_bzero(b.data, b.cap);
 	if (!j)
@@ -158,7 +159,7 @@ static int config_save(const json_t *j, struct err *e)
 	if (*path && dir_make_at(AT_FDCWD, path, 0700, e) < 0)
 		return -e->code;
 	*slash = '/';
-	text = json_dumps(j, DUMP_FLAGS);
+	text = json_text(j, DUMP_FLAGS);
 	if (!text)
 		return err_set(e, ENOMEM, "%s", path);
 	rc = file_write_atomic_at(AT_FDCWD, path, 0600, text, strlen(text), e);

@@ -18,6 +18,7 @@
 #include "auth_internal.h"
 #include "child.h"
 #include "fdio.h"
+#include "json_text.h"
 
 #define PREFIX     "docker-credential-"
 #define LIMIT_MS   120000
@@ -135,7 +136,7 @@ static void wipe(struct buf *b)
 
 static int answer_take(const struct buf *out, struct auth_cred *ret, struct err *e)
 {
-	json_t *j = json_loadb(out->data ? out->data : "", out->len, 0, NULL);
+	json_t *j = json_parse(out->data ? out->data : "", out->len, 0, NULL);
 	const char *user = json_string_value(json_object_get(j, "Username"));
 	const char *secret = json_string_value(json_object_get(j, "Secret"));
 	struct auth_cred c = { 0 };
@@ -180,7 +181,7 @@ int auth_helper_store(const char *name, const char *server, const char *user, co
 {
 	json_t *j = json_pack("{s:s,s:s,s:s}", "ServerURL", server, "Username", user, "Secret",
 			      password);
-	char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	char *text = json_text(j, JSON_COMPACT);
 	struct buf out = { 0 };
 	int rc;
 

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "buf.h"
+#include "json_text.h"
 
 #define DOC_NESTING_MAX 64U
 #define NS_PER_S        1000000000LL
@@ -116,7 +117,7 @@ static json_t *object_load(const void *data, size_t len, struct err *e)
 		(void)err_plain(e, EBADMSG, "objects are nested deeper than %u", DOC_NESTING_MAX);
 		return NULL;
 	}
-	j = json_loadb(data, len, JSON_REJECT_DUPLICATES, &why);
+	j = json_parse(data, len, JSON_REJECT_DUPLICATES, &why);
 	if (!j) {
 		(void)err_plain(e, EBADMSG, "not JSON as it must be: %s", SHOWN(why.text));
 		return NULL;

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "json_text.h"
+
 static bool token_is_fit(const char *t)
 {
 	size_t n = 0;
@@ -19,7 +21,7 @@ static bool token_is_fit(const char *t)
 int token_answer_parse(const char *data, size_t len, char **ret, struct err *e)
 {
 	static const char *const names[] = { "token", "access_token" };
-	json_t *j = json_loadb(data ? data : "", len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *j = json_parse(data ? data : "", len, JSON_REJECT_DUPLICATES, NULL);
 	const char *token = NULL;
 	int r = 0;
 
@@ -75,7 +77,7 @@ static bool pair_show(const json_t *o, const char *code_key, const char *text_ke
 
 void error_answer_text(const char *data, size_t len, char *ret, size_t size)
 {
-	json_t *j = json_loadb(data ? data : "", len, 0, NULL);
+	json_t *j = json_parse(data ? data : "", len, 0, NULL);
 	const json_t *errors = json_object_get(j, "errors");
 	size_t n = json_array_size(errors);
 

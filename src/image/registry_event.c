@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "fdio.h"
+#include "json_text.h"
 #include "registry_internal.h"
 
 static int packet_send(struct registry *r, json_t *event, const int *fds, size_t n_fds,
 		       struct err *e)
 {
-	char *text = event ? json_dumps(event, JSON_COMPACT) : NULL;
+	char *text = json_text(event, JSON_COMPACT);
 	ssize_t n = -ENOMEM;
 
 	json_decref(event);

@@ -4,6 +4,8 @@
 
 #include "registry_internal.h"
 
+#include "json_text.h"
+
 static int bad(const char *what, struct err *e)
 {
 	return err_plain(e, EINVAL, "request: bad \"%s\"", what);
@@ -208,7 +210,7 @@ static int op_get(struct registry_request *r, struct err *e)
 int registry_request_parse(const char *text, size_t len, struct registry_request *ret,
 			   struct err *e)
 {
-	*ret = (struct registry_request){ .json = json_loadb(text, len, JSON_REJECT_DUPLICATES,
+	*ret = (struct registry_request){ .json = json_parse(text, len, JSON_REJECT_DUPLICATES,
 							     NULL) };
 	if (!json_is_object(ret->json))
 		return bad("JSON", e);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fdio.h"
+#include "json_text.h"
 #include "ref.h"
 #include "store_internal.h"
 #include "store_write.h"
@@ -331,7 +332,7 @@ int store_image_config(struct store *s, const char *image_id, char **ret, size_t
 /* A damaged state is no "running". */
 static void machine_status(const char *state, char ret[16])
 {
-	json_t *j = json_loads(state, 0, NULL);
+	json_t *j = json_parse(state, strlen(state), 0, NULL);
 	const char *status = json_string_value(json_object_get(j, "status"));
 
 	snprintf(ret, 16, "%s", status ? status : "created");

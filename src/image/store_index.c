@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fdio.h"
+#include "json_text.h"
 #include "store_internal.h"
 
 #define INDEX_LOCK     ".index.lock"
@@ -70,7 +71,7 @@ int store_index_write(struct store *s, struct err *e)
 		json_decref(j);
 		return err_wrap(e, "index.json");
 	}
-	text = json_dumps(j, JSON_COMPACT);
+	text = json_text(j, JSON_COMPACT);
 	json_decref(j);
 	if (!text)
 		return err_set(e, ENOMEM, "index.json");

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "json_text.h"
 #include "ltree.h"
 #include "store_internal.h"
 
@@ -173,7 +174,7 @@ int store_parts_parse(const char *json, size_t len, struct store_parts *ret, str
 
 	if (len > STORE_PARTS_JSON_MAX)
 		return err_plain(e, EBADMSG, "parts list of %zu bytes", len);
-	j = json_loadb(json, len, JSON_REJECT_DUPLICATES, NULL);
+	j = json_parse(json, len, JSON_REJECT_DUPLICATES, NULL);
 	rc = json_is_object(j) ? parts_get(j, &p, e) : err_plain(e, EBADMSG, "not a JSON object");
 	json_decref(j);
 	if (rc < 0) {
@@ -215,7 +216,7 @@ int store_parts_format(const struct store_parts *p, struct buf *ret, struct err 
 	if (store_parts_check(p, e) < 0)
 		return -e->code;
 	j = parts_json(p);
-	text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	text = json_text(j, JSON_COMPACT);
 	json_decref(j);
 	if (!text || buf_add_str(ret, text) < 0 || buf_add(ret, "\n", 1) < 0)
 		return err_set(e, ENOMEM, "parts list");

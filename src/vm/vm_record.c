@@ -5,6 +5,8 @@
 #include <sqlite3.h>
 #include <string.h>
 
+#include "json_text.h"
+
 #define RECORD_MAX (32U << 20) /* bytes of JSON text */
 
 static inline void stmt_drop(sqlite3_stmt **st)
@@ -57,7 +59,7 @@ static int name_taken(sqlite3 *db, const struct machine_config *c, struct err *e
 
 static char *text_of(json_t *j)
 {
-	char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	char *text = json_text(j, JSON_COMPACT);
 
 	json_decref(j);
 	return text;
@@ -100,7 +102,7 @@ static json_t *column_json(sqlite3_stmt *st, int col)
 {
 	const char *t = (const char *)sqlite3_column_text(st, col);
 
-	return t ? json_loads(t, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	return t ? json_parse(t, strlen(t), JSON_REJECT_DUPLICATES, NULL) : NULL;
 }
 
 int vm_record_get(sqlite3 *db, const char *id, struct machine_config *c, struct machine_state *s,

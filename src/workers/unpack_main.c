@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "fdio.h"
+#include "json_text.h"
 #include "layer_pipe.h"
 #include "log.h"
 #include "merge.h"
@@ -26,7 +27,7 @@
 
 static int reply(json_t *o, struct err *e)
 {
-	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	char *text = json_text(o, JSON_COMPACT);
 	int r = -ENOMEM;
 
 	json_decref(o);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "fdio.h"
+#include "json_text.h"
 
 #define READ_CHUNK 4096
 
@@ -25,7 +26,7 @@ void qmp_done(struct qmp *q)
 
 int qmp_line_parse(const char *line, size_t len, json_t **ret, struct err *e)
 {
-	json_t *j = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *j = json_parse(line, len, JSON_REJECT_DUPLICATES, NULL);
 	json_t *value, *error;
 	int rc = 0;
 
@@ -107,7 +108,7 @@ static int command_send(struct qmp *q, const char *command, json_t *args, int pa
 {
 	json_t *j = args ? json_pack("{s:s, s:o}", "execute", command, "arguments", args)
 			 : json_pack("{s:s}", "execute", command);
-	char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	char *text = json_text(j, JSON_COMPACT);
 	size_t len = text ? strlen(text) : 0;
 	ssize_t n;
 

@@ -17,6 +17,7 @@
 #include "child.h"
 #include "failnth.h"
 #include "fdio.h"
+#include "json_text.h"
 #include "loop.h"
 #include "temp_dir.h"
 
@@ -35,6 +36,18 @@ static int buffer(void *arg, struct err *e)
 	}
 	text = buf_take_str(&b);
 	assert_int_equal(strlen(text), 2000);
+	return 0;
+}
+
+/* Long enough that a growing buffer would have to grow at every kind of place. */
+static int json(void *arg, struct err *e)
+{
+	auto_free char *text = json_text(arg, JSON_COMPACT | JSON_SORT_KEYS);
+
+	if (!text)
+		return err_set(e, ENOMEM, "json");
+	assert_int_equal(strlen(text), 300 * 11 + 1);
+	assert_memory_equal(text, "{\"k000\":\"v\",", 12);
 	return 0;
 }
 
@@ -210,8 +223,10 @@ static int loop(void *arg, struct err *e)
 static void each(void **state)
 {
 	struct temp_dir *d = *state;
+	json_t *j = json_object();
 	const struct failnth t[] = {
 		{ "buffer", buffer, NULL, NULL, FAIL_ALLOC, NULL },
+		{ "json", json, NULL, j, FAIL_ALLOC, NULL },
 		{ "file", file, file_is_whole, d, FAIL_ALLOC | FAIL_CALL, NULL },
 		{ "tree", tree, tree_goes_at_last, d, FAIL_ALLOC | FAIL_CALL, NULL },
 		{ "sockets", sockets, NULL, d, FAIL_ALLOC | FAIL_CALL, NULL },
@@ -220,8 +235,15 @@ static void each(void **state)
 		{ "loop", loop, NULL, NULL, FAIL_ALLOC | FAIL_CALL, NULL },
 	};
 
+	for (int i = 0; i < 300; i++) {
+		char key[8];
+
+		snprintf(key, sizeof(key), "k%03d", i);
+		assert_int_equal(json_object_set_new(j, key, json_string("v")), 0);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
 		failnth_run(&t[i]);
+	json_decref(j);
 }
 
 int main(void)
