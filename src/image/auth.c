@@ -128,15 +128,17 @@ static int config_load(json_t **ret, struct err *e)
 	json_t *j;
 	int rc;
 
-	if (config_path(path, e) < 0)
-		return e->code == ENOENT ? ((*ret = json_object()) ? 0 : -ENOMEM) : -e->code;
-	rc = file_read_at(AT_FDCWD, path, AUTH_FILE_MAX, &b, e);
+	rc = config_path(path, e);
+	if (rc == 0)
+		rc = file_read_at(AT_FDCWD, path, AUTH_FILE_MAX, &b, e);
 	if (rc < 0 && e->code != ENOENT && e->code != ENOTDIR)
 		return rc;
-	j = rc < 0 || b.len == 0 ? json_object()
-				 : json_parse(b.data, b.len, JSON_REJECT_DUPLICATES, &why);
-	if (b.data)
-		explicit_bzero(b.data, b.cap);
+	if (rc < 0 || b.len == 0) {
+		*ret = json_object();
+		return *ret ? 0 : err_set(e, ENOMEM, "config.json");
+	}
+	j = json_parse(b.data, b.len, JSON_REJECT_DUPLICATES, &why);
+	explicit_bzero(b.data, b.cap);
 	if (!j)
 		return err_plain(e, EINVAL, "%s:%d: %s", path, why.line, why.text);
 	rc = config_check(j, path, e);
@@ -274,7 +276,7 @@ int auth_get(const char *host, struct auth_cred *ret, struct err *e)
 static json_t *entry_make(const char *user, const char *password)
 {
 	size_t plain_len = strlen(user) + 1 + strlen(password);
-	char *plain = malloc(plain_len + 1), *text = malloc(plain_len / 3 * 4 + 8);
+	char *plain = calloc(1, plain_len + 1), *text = malloc(plain_len / 3 * 4 + 8);
 	json_t *entry = NULL;
 
 	if (plain && text) {
