@@ -22,8 +22,11 @@ static json_t *platform_json(sqlite3_stmt *st, int col)
 	json_t *p = json_pack("{s:s, s:s}", "architecture", store_db_text(st, col + 1), "os",
 			      store_db_text(st, col));
 
-	if (*store_db_text(st, col + 2))
-		json_object_set_new(p, "variant", json_string(store_db_text(st, col + 2)));
+	if (*store_db_text(st, col + 2) &&
+	    json_object_set_new(p, "variant", json_string(store_db_text(st, col + 2))) < 0) {
+		json_decref(p);
+		return NULL;
+	}
 	return p;
 }
 

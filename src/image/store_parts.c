@@ -187,25 +187,37 @@ int store_parts_parse(const char *json, size_t len, struct store_parts *ret, str
 
 /* ---- writing ---- */
 
+static json_t *part_json(const struct merge_part *m)
+{
+	json_t *o = json_pack("{s:s, s:I, s:I, s:I}", "kind", kind_names[m->kind], "disk_off",
+			      (json_int_t)m->disk_off, "file_off", (json_int_t)m->file_off, "len",
+			      (json_int_t)m->len);
+
+	if (o && m->kind == MERGE_PART_LAYER &&
+	    json_object_set_new(o, "layer", json_integer(m->layer)) < 0) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
+/* NULL: no memory. */
 static json_t *parts_json(const struct store_parts *p)
 {
-	json_t *layers = json_array(), *parts = json_array();
+	json_t *layers = json_array(), *parts = json_array(), *j = NULL;
+	bool ok = layers && parts;
 
-	for (uint32_t i = 0; i < p->n_layers; i++)
-		json_array_append_new(layers, json_string(p->diff_ids[i]));
-	for (uint32_t i = 0; i < p->n_parts; i++) {
-		const struct merge_part *m = &p->parts[i];
-		json_t *o = json_pack("{s:s, s:I, s:I, s:I}", "kind", kind_names[m->kind],
-				      "disk_off", (json_int_t)m->disk_off, "file_off",
-				      (json_int_t)m->file_off, "len", (json_int_t)m->len);
-
-		if (m->kind == MERGE_PART_LAYER)
-			json_object_set_new(o, "layer", json_integer(m->layer));
-		json_array_append_new(parts, o);
-	}
-	return json_pack("{s:i, s:s, s:I, s:I, s:o, s:o}", "version", PARTS_VERSION, "key", p->key,
-			 "disk_len", (json_int_t)p->disk_len, "meta_len", (json_int_t)p->meta_len,
-			 "layers", layers, "parts", parts);
+	for (uint32_t i = 0; ok && i < p->n_layers; i++)
+		ok = json_array_append_new(layers, json_string(p->diff_ids[i])) == 0;
+	for (uint32_t i = 0; ok && i < p->n_parts; i++)
+		ok = json_array_append_new(parts, part_json(&p->parts[i])) == 0;
+	if (ok)
+		j = json_pack("{s:i, s:s, s:I, s:I, s:O, s:O}", "version", PARTS_VERSION, "key",
+			      p->key, "disk_len", (json_int_t)p->disk_len, "meta_len",
+			      (json_int_t)p->meta_len, "layers", layers, "parts", parts);
+	json_decref(layers);
+	json_decref(parts);
+	return j;
 }
 
 int store_parts_format(const struct store_parts *p, struct buf *ret, struct err *e)
