@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "digest.h"
 #include "fdio.h"
 #include "ltree.h"
 
@@ -52,7 +53,8 @@ static int blob_arrives(struct store_ingest *in, const char *text, struct store_
 	auto_fd there = -1;
 	struct err ignored = { 0 };
 
-	fixture_digest(text, strlen(text), ret->digest);
+	if (digest_of(text, strlen(text), ret->digest, e) < 0)
+		return -e->code;
 	snprintf(ret->media_type, sizeof(ret->media_type), "application/x-test");
 	ret->size = strlen(text);
 	if (store_ingest_blob_open(in, ret->digest, ret->size, &there, &ignored) == 0)
@@ -132,9 +134,9 @@ static int image_bring(struct store_ingest *in, const struct fixture_image *f, c
 	if (blob_arrives(in, text, &manifest, e) < 0)
 		return -e->code;
 	for (uint32_t i = 0; i < f->n_layers; i++) {
-		fixture_digest(f->layers[i], strlen(f->layers[i]), diff_ids[i]);
 		snprintf(text, sizeof(text), "compressed %s", f->layers[i]);
-		if (blob_arrives(in, text, &blobs[i + 1], e) < 0 ||
+		if (digest_of(f->layers[i], strlen(f->layers[i]), diff_ids[i], e) < 0 ||
+		    blob_arrives(in, text, &blobs[i + 1], e) < 0 ||
 		    layer_make(in, diff_ids[i], f->layers[i], e) < 0)
 			return -e->code;
 	}
