@@ -150,12 +150,21 @@ static int fields_put(json_t *o, const struct field *f, size_t n, const void *ba
 	return 0;
 }
 
+/* Append `v`, which is consumed. An array that lacks something is none: NULL, as `a` may be. */
+static json_t *array_add(json_t *a, json_t *v)
+{
+	if (json_array_append_new(a, v) == 0)
+		return a;
+	json_decref(a);
+	return NULL;
+}
+
 static json_t *list_put(const struct strv *s)
 {
 	json_t *a = json_array();
 
 	for (uint32_t i = 0; a && i < s->n; i++)
-		(void)json_array_append_new(a, json_string_nocheck(s->v[i])); /* NULL on failure */
+		a = array_add(a, json_string_nocheck(s->v[i]));
 	return a;
 }
 
@@ -164,31 +173,34 @@ static json_t *ports_put(const struct machine_port *p, uint32_t n)
 	json_t *a = json_array();
 
 	for (uint32_t i = 0; a && i < n; i++)
-		(void)json_array_append_new(a,
-					    json_pack("{s:s,s:i,s:i,s:b}", "host_ip", p[i].host_ip,
-						      "host_port", p[i].host_port, "guest_port",
-						      p[i].guest_port, "is_udp", p[i].is_udp));
+		a = array_add(a, json_pack("{s:s,s:i,s:i,s:b}", "host_ip", p[i].host_ip,
+					   "host_port", p[i].host_port, "guest_port",
+					   p[i].guest_port, "is_udp", p[i].is_udp));
 	return a;
+}
+
+static json_t *mount_put(const struct machine_mount *m)
+{
+	json_t *o = json_object();
+	int rc = json_object_set_new(o, "kind",
+				     json_string(m->kind == MACHINE_MOUNT_BIND ? "bind" : "tmpfs"));
+
+	rc |= json_object_set_new(o, "source", json_string_nocheck(m->source ? m->source : ""));
+	rc |= json_object_set_new(o, "target", json_string_nocheck(m->target));
+	rc |= json_object_set_new(o, "options", json_string_nocheck(m->options ? m->options : ""));
+	rc |= json_object_set_new(o, "is_readonly", json_boolean(m->is_readonly));
+	if (rc == 0)
+		return o;
+	json_decref(o);
+	return NULL;
 }
 
 static json_t *mounts_put(const struct machine_config *c)
 {
 	json_t *a = json_array();
 
-	for (uint32_t i = 0; a && i < c->n_mounts; i++) {
-		const struct machine_mount *m = &c->mounts[i];
-		json_t *o = json_object();
-
-		(void)json_object_set_new(
-			o, "kind", json_string(m->kind == MACHINE_MOUNT_BIND ? "bind" : "tmpfs"));
-		(void)json_object_set_new(o, "source",
-					  json_string_nocheck(m->source ? m->source : ""));
-		(void)json_object_set_new(o, "target", json_string_nocheck(m->target));
-		(void)json_object_set_new(o, "options",
-					  json_string_nocheck(m->options ? m->options : ""));
-		(void)json_object_set_new(o, "is_readonly", json_boolean(m->is_readonly));
-		(void)json_array_append_new(a, o);
-	}
+	for (uint32_t i = 0; a && i < c->n_mounts; i++)
+		a = array_add(a, mount_put(&c->mounts[i]));
 	return a;
 }
 
