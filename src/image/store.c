@@ -186,7 +186,7 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
-	sqlite3_close(s->db);
+	store_db_close(s);
 	fd_drop(&s->root_fd);
 	fd_drop(&s->run_fd);
 	free(s->root);

@@ -5,10 +5,14 @@
  * WAL with synchronous=NORMAL: a commit costs no fsync and survives a crash of any process; after a
  * power cut the last ones may be missing, never torn. What a pull promises is committed with
  * synchronous=FULL (STORE_TXN_DURABLE).
- * The last one to close does no checkpoint, since that would cost two fsyncs at the end of every
- * command; instead the log is kept short, so that reading it at the next opening is cheap.
+ * The last one to close does no checkpoint as a rule, since that would cost two fsyncs at the end
+ * of every command. A commit moves a long log to the database, but only the next commit in the same
+ * processes begins the log anew: commands that commit once would make it longer for ever, and
+ * reading it costs all of them. So the last one to close does the checkpoint of a long log.
  */
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
 
@@ -18,6 +22,8 @@
 
 /* Page writes that stay in the log before a commit moves them to the database. */
 #define WAL_PAGES "256"
+/* Of the log's file: longer, and the last one to close empties it. */
+#define WAL_BYTES_MAX (2 * 256 * (4096 + 24))
 
 static const char schema[] =
 	"CREATE TABLE images(id TEXT PRIMARY KEY, os TEXT NOT NULL, architecture TEXT NOT NULL,"
@@ -158,6 +164,19 @@ static int db_set_up(struct store *s, struct err *e)
 				 "%s was written by a newer caisson (version %d, mine %d)", s->root,
 				 version, SCHEMA_VERSION);
 	return version < SCHEMA_VERSION ? db_migrate(s, e) : 0;
+}
+
+void store_db_close(struct store *s)
+{
+	struct stat st;
+
+	if (!s->db)
+		return;
+	if (fstatat(s->root_fd, "caisson.db-wal", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_size > WAL_BYTES_MAX)
+		sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+	sqlite3_close(s->db);
+	s->db = NULL;
 }
 
 int store_db_need(struct store *s, struct err *e)

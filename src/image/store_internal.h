@@ -29,6 +29,7 @@ struct store {
 /* ---- store_db.c ---- */
 
 must_check int store_db_need(struct store *s, struct err *e);
+void store_db_close(struct store *s); /* not open is fine */
 
 /*
  * One statement: `types` has a letter per argument: t const char *, i int64_t. A NULL string is

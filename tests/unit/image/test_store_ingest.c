@@ -448,6 +448,33 @@ static void damaged_disk_is_told(void **state)
 	image_is_there(p->s, one.tag_ref, id);
 }
 
+/* Each command opens the store, changes a thing, and closes it. */
+static void log_stays_short(void **state)
+{
+	struct place *p = *state;
+	struct store_image img;
+	struct err e = { 0 };
+	struct stat st;
+	char id[80];
+
+	bring(p->s, &one, id);
+	assert_int_equal(store_image_find(p->s, one.tag_ref, &img, &e), 0);
+	store_close(p->s);
+	store_close(p->other);
+	p->s = p->other = NULL;
+	for (int i = 0; i < 600; i++) {
+		struct store *s;
+
+		assert_int_equal(store_open(dir.root, dir.run, &s, &e), 0);
+		if (store_name_set(s, "docker.io/library/tag:1", &img, &e) < 0)
+			fail_msg("%s", e.msg);
+		if (fstatat(store_root_fd(s), "caisson.db-wal", &st, 0) < 0)
+			st.st_size = 0;
+		store_close(s);
+		assert_in_range(st.st_size, 0, 3 << 20);
+	}
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -465,6 +492,7 @@ int main(void)
 		TEST(layer_of_another_boot_is_made_anew),
 		TEST(commit_refuses),
 		TEST(damaged_disk_is_told),
+		TEST(log_stays_short),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
