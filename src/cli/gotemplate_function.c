@@ -195,12 +195,21 @@ static int fn_index(const struct call *c, struct value *ret)
 	return 0;
 }
 
+/* Append `v`, which is consumed; NULL when there is no memory: no shorter list instead. */
+static json_t *array_add(json_t *a, json_t *v)
+{
+	if (json_array_append_new(a, v) == 0)
+		return a;
+	json_decref(a);
+	return NULL;
+}
+
 static int array_slice(const struct call *c, size_t from, size_t to, struct value *ret)
 {
 	json_t *a = json_array();
 
 	for (size_t i = from; a && i < to; i++)
-		(void)json_array_append(a, json_array_get(c->args[0].j, i));
+		a = array_add(a, json_incref(json_array_get(c->args[0].j, i)));
 	return value_keep(c->r, a, ret);
 }
 
@@ -355,8 +364,8 @@ static int fn_split(const struct call *c, struct value *ret)
 							      : NULL;
 		size_t len = end ? (size_t)(end - t) : strlen(t);
 
-		if ((*sep || len) && json_array_append_new(a, json_stringn_nocheck(t, len)) < 0)
-			break;
+		if (*sep || len)
+			a = array_add(a, json_stringn_nocheck(t, len));
 		if (!end)
 			break;
 		t = end + strlen(sep);
