@@ -32,7 +32,7 @@ struct chain {
 	unsigned int n_seen, depth_max;
 };
 
-static int file_lock(int fd, const char *path, bool for_writing, struct vhd_err *e)
+int vhd_file_lock(int fd, const char *path, bool for_writing, struct vhd_err *e)
 {
 	struct flock lock = {
 		.l_type = for_writing ? F_WRLCK : F_RDLCK,
@@ -66,7 +66,8 @@ static int chain_add(struct chain *c, int fd, const char *path, uint32_t flags, 
 				   c->depth_max);
 	if (vhd_io_file(TAKE_FD(owned), path, &io, e) < 0)
 		return -e->code;
-	if ((!(flags & VHD_OPEN_NO_LOCK) && file_lock(fd, path, flags & VHD_OPEN_WRITE, e) < 0) ||
+	if ((!(flags & VHD_OPEN_NO_LOCK) &&
+	     vhd_file_lock(fd, path, flags & VHD_OPEN_WRITE, e) < 0) ||
 	    vhd_image_open(io, &o, ret, e) < 0) {
 		vhd_io_close(io);
 		return -e->code;

@@ -100,6 +100,12 @@ VHD_MUST_CHECK int vhd_pwrite(struct vhd_io *io, const void *buf, size_t len, ui
 VHD_MUST_CHECK int vhd_write_zeros(struct vhd_io *io, uint64_t off,
 				   uint64_t len); /* punch, or zeros */
 
+/* ---- vhd_io_file.c */
+bool vhd_io_is_same(const struct vhd_io *a, const struct vhd_io *b); /* one io, or one file */
+
+/* ---- vhd_chain.c: the lock of an image, kept as long as `fd` is open; -EBUSY */
+VHD_MUST_CHECK int vhd_file_lock(int fd, const char *path, bool for_writing, struct vhd_err *e);
+
 /* ---- vhd_open.c: one image of an io, without its parent. Takes the io on success only. */
 VHD_MUST_CHECK int vhd_image_open(struct vhd_io *io, const struct vhd_open_options *o,
 				  struct vhd **ret, struct vhd_err *e);

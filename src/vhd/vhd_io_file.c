@@ -147,6 +147,19 @@ static const struct vhd_io_ops file_ops = {
 	.close = file_close,
 };
 
+bool vhd_io_is_same(const struct vhd_io *a, const struct vhd_io *b)
+{
+	struct stat x, y;
+
+	if (a == b)
+		return true;
+	if (a->ops != &file_ops || b->ops != &file_ops)
+		return false;
+	return fstat(((const struct io_file *)a)->fd, &x) == 0 &&
+	       fstat(((const struct io_file *)b)->fd, &y) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
 int vhd_io_file(int fd, const char *name, struct vhd_io **ret_io, struct vhd_err *e)
 {
 	auto_fd owned = fd;
