@@ -92,14 +92,14 @@ uint64_t vhd_layout_end(const struct vhd_layout *l)
 	return end;
 }
 
-uint64_t vhd_layout_gap(const struct vhd_layout *l, uint64_t len)
+uint64_t vhd_layout_gap(const struct vhd_layout *l, uint64_t len, uint64_t align)
 {
 	uint64_t from = 0;
 
 	for (size_t i = 0; i < l->n; i++) {
 		if (l->spans[i].off >= from && l->spans[i].off - from >= len)
 			return from;
-		from = MAX_OF(from, align_up(l->spans[i].end, VHD_SECTOR));
+		from = MAX_OF(from, align_up(l->spans[i].end, align));
 	}
 	return from;
 }

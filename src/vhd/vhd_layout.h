@@ -29,8 +29,8 @@ void vhd_layout_done(struct vhd_layout *l); /* accepts an empty one */
 #define auto_layout __attribute__((cleanup(vhd_layout_done))) struct vhd_layout
 
 uint64_t vhd_layout_end(const struct vhd_layout *l);
-/* The lowest place for `len` bytes, at a multiple of VHD_SECTOR; at worst behind all. */
-uint64_t vhd_layout_gap(const struct vhd_layout *l, uint64_t len);
+/* The lowest place for `len` bytes at a multiple of `align`; at worst behind all. */
+uint64_t vhd_layout_gap(const struct vhd_layout *l, uint64_t len, uint64_t align);
 void vhd_layout_add(struct vhd_layout *l, uint64_t off, uint64_t len);
 /* Where a block goes at or behind `from` for its data to be aligned. */
 uint64_t vhd_layout_place(const struct vhd *v, uint64_t from);

@@ -222,7 +222,7 @@ static int table_relocate(struct vhd *v, const struct vhd_layout *l, uint32_t en
 {
 	uint64_t table_size = vhd_layout_table_size(entries);
 	uint64_t len = table_size + vhd_layout_batmap_size(v, entries);
-	uint64_t place = vhd_layout_gap(l, len);
+	uint64_t place = vhd_layout_gap(l, len, VHD_SECTOR);
 	auto_free uint8_t *raw = malloc((size_t)table_size);
 
 	if (!raw)
