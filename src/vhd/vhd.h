@@ -92,11 +92,14 @@ struct vhd_io {
 /* A file. Takes the descriptor, also on failure; `name` is copied. Regular files and block
  * devices; anything else is -EINVAL. */
 VHD_MUST_CHECK int vhd_io_file(int fd, const char *name, struct vhd_io **ret_io, struct vhd_err *e);
-/* Memory, empty at first; at most `max` bytes (-ENOSPC past them). For tests and small images. */
+/* Memory, empty at first, sparse: what was never written or was punched takes none, so that the
+ * length may be far above `max`, the most bytes that it takes (in whole pages of 64 KiB; -ENOSPC
+ * past them, and nothing of that write is done). For tests and small images. */
 VHD_MUST_CHECK int vhd_io_memory(const char *name, uint64_t max, struct vhd_io **ret_io,
 				 struct vhd_err *e);
-/* The bytes of a memory store, until the next write. */
-const void *vhd_io_memory_data(struct vhd_io *io, uint64_t *ret_len);
+/* Another of the same name, bound and bytes; -EINVAL when `from` is no memory store. */
+VHD_MUST_CHECK int vhd_io_memory_copy(struct vhd_io *from, struct vhd_io **ret_io,
+				      struct vhd_err *e);
 void vhd_io_close(struct vhd_io *io); /* accepts NULL */
 
 /* ---- opening ------------------------------------------------------------------------------- */
