@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* From the plugin's parameters to an open image: by path, by list, by descriptors. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+
+#include "cleanup.h"
+#include "plugin_image.h"
+
+static char dir[] = "/tmp/caisson-test-nbdkit-XXXXXX";
+
+static void fd_numbers(void **state)
+{
+	static const struct {
+		const char *path;
+		int want;
+	} rows[] = {
+		{ "/proc/self/fd/3", 3 },
+		{ "/dev/fd/12", 12 },
+		{ "/proc/self/fd/0", 0 },
+		{ "/proc/self/fd/", -1 },
+		{ "/proc/self/fd/3/", -1 },
+		{ "/proc/self/fd/3x", -1 },
+		{ "/proc/self/fd/-3", -1 },
+		{ "/proc/self/fd/ 3", -1 },
+		{ "/proc/self/fd/99999999999", -1 },
+		{ "/proc/self/fd/99999999999999999999999", -1 },
+		{ "/proc/1/fd/3", -1 },
+		{ "dev/fd/3", -1 },
+		{ "3", -1 },
+		{ "", -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (image_fd_number(rows[i].path) != rows[i].want)
+			fail_msg("%s: %d", rows[i].path, image_fd_number(rows[i].path));
+}
+
+static int set_up(void **state)
+{
+	struct vhd_create_options o = { .type = VHD_TYPE_DYNAMIC, .size = 8U << 20 };
+	struct vhd_err e = { 0 };
+
+	(void)state;
+	if (!mkdtemp(dir) || chdir(dir) < 0)
+		return -1;
+	if (vhd_create("base.vhd", &o, &e) < 0 || vhd_create("other.vhd", &o, &e) < 0)
+		return -1;
+	o.type = VHD_TYPE_DIFFERENCING;
+	o.parent = "base.vhd";
+	return vhd_create("leaf.vhd", &o, &e);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	unlink("base.vhd");
+	unlink("other.vhd");
+	unlink("leaf.vhd");
+	return rmdir(dir);
+}
+
+static int try_open(const struct image_config *c, enum image_use use, unsigned int *ret_depth)
+{
+	struct vhd_err e = { 0 };
+	struct vhd *v;
+
+	if (image_open(c, use, &v, &e) < 0) {
+		assert_true(strlen(e.msg) > 0);
+		return -e.code;
+	}
+	*ret_depth = vhd_depth(v);
+	return vhd_close(v, &e);
+}
+
+static void chains(void **state)
+{
+	static const struct {
+		struct image_config c;
+		unsigned int depth; /* 0: refused */
+	} rows[] = {
+		{ { .file = (char *)"leaf.vhd" }, 2 },
+		{ { .file = (char *)"base.vhd" }, 1 },
+		{ { .file = (char *)"leaf.vhd", .parents = { (char *)"base.vhd" }, .n_parents = 1 },
+		  2 },
+		{ { .file = (char *)"leaf.vhd",
+		    .parents = { (char *)"other.vhd" },
+		    .n_parents = 1 },
+		  0 },
+		{ { .file = (char *)"base.vhd",
+		    .parents = { (char *)"leaf.vhd", (char *)"base.vhd" },
+		    .n_parents = 2 },
+		  0 },
+		{ { .file = (char *)"leaf.vhd", .parents = { (char *)"no.vhd" }, .n_parents = 1 },
+		  0 },
+		{ { .file = (char *)"leaf.vhd", .roots = { (char *)"/proc" }, .n_roots = 1 }, 0 },
+		{ { .file = (char *)"no.vhd" }, 0 },
+		{ { .file = (char *)"/dev/fd/987" }, 0 },
+		{ { .file = (char *)"/dev/null" }, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		for (enum image_use use = IMAGE_CHECK; use <= IMAGE_WRITE; use++) {
+			unsigned int depth = 0;
+			int rc = try_open(&rows[i].c, use, &depth);
+
+			if ((rc == 0) != (rows[i].depth > 0) || depth != rows[i].depth)
+				fail_msg("row %zu, use %d: %d, depth %u", i, use, rc, depth);
+		}
+	}
+}
+
+/* The descriptors stay the caller's, and names may be gone. */
+static void descriptors(void **state)
+{
+	auto_fd leaf = open("leaf.vhd", O_RDWR | O_CLOEXEC);
+	auto_fd base = open("base.vhd", O_RDONLY | O_CLOEXEC);
+	struct image_config c = { .n_parents = 1 };
+	char file[32], parent[32];
+	unsigned int depth = 0;
+
+	(void)state;
+	snprintf(file, sizeof(file), "/proc/self/fd/%d", leaf);
+	snprintf(parent, sizeof(parent), "/dev/fd/%d", base);
+	c.file = file;
+	c.parents[0] = parent;
+	assert_int_equal(rename("base.vhd", "gone.vhd"), 0);
+	for (enum image_use use = IMAGE_CHECK; use <= IMAGE_WRITE; use++) {
+		assert_int_equal(try_open(&c, use, &depth), 0);
+		assert_int_equal(depth, 2);
+	}
+	assert_int_equal(rename("gone.vhd", "base.vhd"), 0);
+	assert_true(fcntl(leaf, F_GETFD) >= 0 && fcntl(base, F_GETFD) >= 0);
+	c.n_parents = 0; /* where its parent is cannot be known */
+	assert_true(try_open(&c, IMAGE_READ, &depth) < 0);
+	c.n_parents = 1;
+	c.file = parent; /* open for reading only */
+	c.n_parents = 0;
+	assert_int_equal(try_open(&c, IMAGE_READ, &depth), 0);
+	assert_true(try_open(&c, IMAGE_WRITE, &depth) < 0);
+}
+
+static void space_can_be_given_back(void **state)
+{
+	struct image_config c = { .file = (char *)"base.vhd" };
+
+	(void)state;
+	assert_true(image_can_punch(&c)); /* /tmp of any Linux of today */
+	c.file = (char *)"/dev/null";
+	assert_false(image_can_punch(&c));
+	c.file = (char *)"no.vhd";
+	assert_false(image_can_punch(&c));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fd_numbers),
+		cmocka_unit_test(chains),
+		cmocka_unit_test(descriptors),
+		cmocka_unit_test(space_can_be_given_back),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
