@@ -216,14 +216,14 @@ int vhd_bitmaps_write(struct vhd *v, struct vhd_err *e)
 	struct vhd_cache *c = v->cache;
 
 	for (uint32_t i = 0; i < c->n_entries; i++) {
-		uint32_t sector, block = c->entries[i].block;
+		const struct entry *entry = &c->entries[i];
+		uint32_t sector = VHD_BAT_NONE, block;
 		int rc;
 
 		pthread_mutex_lock(&v->map_lock);
-		sector =
-			(c->entries[i].flags & (ENTRY_IN_FLUSH | ENTRY_FORGOTTEN)) == ENTRY_IN_FLUSH
-				? v->bat[block]
-				: VHD_BAT_NONE;
+		block = entry->block;
+		if ((entry->flags & (ENTRY_IN_FLUSH | ENTRY_FORGOTTEN)) == ENTRY_IN_FLUSH)
+			sector = v->bat[block];
 		pthread_mutex_unlock(&v->map_lock);
 		if (sector == VHD_BAT_NONE)
 			continue;
