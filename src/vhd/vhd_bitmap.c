@@ -7,8 +7,9 @@
  * what a flush that has begun may write: bits whose data was written before its first barrier.
  *
  * An entry is clean, dirty (`bits` has what the file has not), or in a flush (`safe` is being
- * written), or the last two. Only clean ones are replaced, by a clock hand. If all are dirty the
- * writer is told to flush (-EAGAIN); a reader's cache is never dirty.
+ * written), or the last two. Only clean ones are replaced, by a clock hand. If all are dirty a
+ * writer is told to flush (-EAGAIN); a reader, who cannot, reads past the cache: a block that has
+ * no entry is as the file says.
  *
  * All under map_lock but vhd_bitmaps_write(), which touches what is in a flush only.
  */
@@ -35,6 +36,7 @@ struct vhd_cache {
 	uint32_t *buckets;
 	struct entry *entries;
 	uint8_t *bits, *safe;
+	uint8_t *spare; /* one bitmap, for readers that find every entry dirty */
 };
 
 static uint32_t bucket_of(const struct vhd_cache *c, uint32_t block)
@@ -64,7 +66,8 @@ int vhd_cache_new(struct vhd *v, size_t max, struct vhd_err *e)
 	c->entries = calloc(c->n_entries, sizeof(*c->entries));
 	c->bits = calloc(c->n_entries, c->bitmap_size);
 	c->safe = calloc(c->n_entries, c->bitmap_size);
-	if (!c->buckets || !c->entries || !c->bits || !c->safe)
+	c->spare = malloc(c->bitmap_size);
+	if (!c->buckets || !c->entries || !c->bits || !c->safe || !c->spare)
 		return vhd_err_sys(e, ENOMEM, "%s: bitmaps", v->io->name);
 	memset(c->buckets, 0xff, c->n_buckets * sizeof(*c->buckets));
 	return 0;
@@ -78,6 +81,7 @@ void vhd_cache_free(struct vhd_cache *c)
 	free(c->entries);
 	free(c->bits);
 	free(c->safe);
+	free(c->spare);
 	free(c);
 }
 
@@ -150,6 +154,20 @@ int vhd_bitmap_get(struct vhd *v, uint32_t idx, uint8_t **ret_bits, struct vhd_e
 	}
 	c->entries[i].flags |= ENTRY_RECENT;
 	*ret_bits = bits_of(c, i);
+	return 0;
+}
+
+int vhd_bitmap_peek(struct vhd *v, uint32_t idx, uint8_t **ret_bits, struct vhd_err *e)
+{
+	struct vhd_cache *c = v->cache;
+	uint64_t off = (uint64_t)v->bat[idx] * VHD_SECTOR;
+	int rc = vhd_bitmap_get(v, idx, ret_bits, e);
+
+	if (rc != -EAGAIN)
+		return rc;
+	VHD_NEED(vhd_pread(v->io, c->spare, c->bitmap_size, off), e,
+		 "%s: bitmap of block %u at %llu", v->io->name, idx, (unsigned long long)off);
+	*ret_bits = c->spare;
 	return 0;
 }
 

@@ -124,6 +124,9 @@ void vhd_cache_free(struct vhd_cache *c);
  * first (writing only). */
 VHD_MUST_CHECK int vhd_bitmap_get(struct vhd *v, uint32_t idx, uint8_t **ret_bits,
 				  struct vhd_err *e);
+/* The same for reading only: never -EAGAIN. */
+VHD_MUST_CHECK int vhd_bitmap_peek(struct vhd *v, uint32_t idx, uint8_t **ret_bits,
+				   struct vhd_err *e);
 /* A new block's, all zero; not read from disk. -EAGAIN as above. */
 VHD_MUST_CHECK int vhd_bitmap_add(struct vhd *v, uint32_t idx, uint8_t **ret_bits,
 				  struct vhd_err *e);

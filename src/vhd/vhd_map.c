@@ -20,7 +20,7 @@ static int map_bits(struct vhd *v, uint32_t idx, uint64_t in_block, uint64_t *io
 
 	pthread_mutex_lock(&v->map_lock);
 	*io_sector = v->bat[idx];
-	rc = *io_sector == VHD_BAT_NONE ? 0 : vhd_bitmap_get(v, idx, &bits, e);
+	rc = *io_sector == VHD_BAT_NONE ? 0 : vhd_bitmap_peek(v, idx, &bits, e);
 	if (rc == 0 && *io_sector != VHD_BAT_NONE) {
 		run = vhd_bits_run(bits, first, end);
 		*io_len = MIN_OF(*io_len, (uint64_t)run * VHD_SECTOR - in_block % VHD_SECTOR);
