@@ -320,6 +320,8 @@ static int batmap_read(struct opening *o, struct vhd_err *e)
 	rc = vhd_batmap_decode(raw, &v->batmap, e);
 	if (rc == -ENOENT)
 		return 0;
+	if (rc == -ENOTSUP) /* what the disk reads would be noise */
+		return vhd_err_wrap(e, "%s", name_of(o));
 	len = (size_t)v->batmap.sectors * VHD_SECTOR;
 	v->has_batmap = true;
 	if (rc < 0 || len > BATMAP_BYTES_MAX || region_add(o, off, sizeof(raw), "batmap", e) < 0 ||
