@@ -187,9 +187,6 @@ uint32_t vhd_time_stamp(int64_t unix_time); /* 0: now */
 /* A random one if it is zero. */
 VHD_MUST_CHECK int vhd_uuid_make(struct vhd_uuid *u, struct vhd_err *e);
 
-/* ---- vhd_chain.c: until the descriptor is closed; -EBUSY */
-VHD_MUST_CHECK int vhd_file_lock(int fd, const char *path, bool for_writing, struct vhd_err *e);
-
 /* ---- vhd_path.c */
 /* A file that gets its name only when it is whole. */
 struct vhd_new_file {
