@@ -132,6 +132,7 @@ void http_failure_explain(struct http_call *c, CURL *easy, CURLcode code, const 
 	} else if (is_client_refused(why)) {
 		client_refused(c, why);
 	} else if (is_cut_off_at_once(c, easy, code)) {
+		c->is_refused = true; /* if that is why, it will go on so */
 		c->rc = err_plain(&c->why, EHOSTUNREACH,
 				  "%s: the server may want another client certificate, or one",
 				  why);
