@@ -27,7 +27,7 @@ needs_kib() {
 step() {
 	local said code=0 listed
 	mount -t tmpfs -o "$1,mode=700" tmpfs "$dir/store" || exit
-	said=$(python3 "$here/reap.py" 30 caisson pull -q "$image" 2>&1 </dev/null) || code=$?
+	said=$("${PYTHON:-python3}" "$here/reap.py" 30 caisson pull -q "$image" 2>&1 </dev/null) || code=$?
 	case $code in
 	0) enough=$((enough + 1)) ;;
 	1) full=$((full + 1)); grep -qi 'no space' <<<"$said" || echo "$1 should say so: $said" ;;

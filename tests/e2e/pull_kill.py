@@ -53,7 +53,7 @@ def wait_for(what, child):
         found = what()
         if found:
             return found
-        time.sleep(0.0005)
+        time.sleep(0.002)
     return None
 
 
@@ -64,7 +64,10 @@ def strike(child):
     time.sleep(delay_s)
     if not pid or child.poll() is not None or (pid != child.pid and pid not in children(child.pid)):
         return 'missed'
-    os.kill(pid, signal.SIGKILL)	# at worst a zombie: its parent lives, or it is our own child
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return 'missed'
     return 'killed'
 
 
