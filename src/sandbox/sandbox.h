@@ -16,6 +16,8 @@
 enum sandbox_kind {
 	SANDBOX_UNPACK, /* reads and writes open descriptors, has threads; opens nothing */
 	SANDBOX_FETCH,  /* and connects to the network, reads what name lookup and TLS need */
+	SANDBOX_MOUNT,  /* as SANDBOX_UNPACK, with files of any size: disks that a FUSE server has
+			   open */
 	SANDBOX_KIND_COUNT_
 };
 

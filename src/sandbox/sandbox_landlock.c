@@ -130,7 +130,7 @@ int sandbox_landlock(const struct sandbox_policy *p, struct err *e)
 		log_debug("sandbox: this kernel has no Landlock");
 		return 0;
 	}
-	if (abi >= 4 && p->kind == SANDBOX_UNPACK) {
+	if (abi >= 4 && p->kind != SANDBOX_FETCH) {
 		a.net = ACCESS_NET_TCP;
 		size = sizeof(a);
 	}

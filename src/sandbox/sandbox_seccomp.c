@@ -2,15 +2,16 @@
 /*
  * sandbox_seccomp.c - which system calls are left
  *
- * An unpack worker's list is short and known: anything else kills the process. A download worker
- * runs libcurl, OpenSSL and whatever modules name lookup loads on this machine: what is on no list
- * fails with EPERM there, so that a strange resolver loses one attempt and not the process; calls
- * that only an intruder makes kill it.
+ * The list of an unpack worker and of a disk's server is short and known: anything else kills the
+ * process. A download worker runs libcurl, OpenSSL and whatever modules name lookup loads on this
+ * machine: what is on no list fails with EPERM there, so that a strange resolver loses one attempt
+ * and not the process; calls that only an intruder makes kill it.
  *
  * seccomp cannot look behind pointers: clone3 is said not to exist, so that glibc makes threads by
  * clone, whose flags are in a register.
  */
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -213,8 +214,8 @@ static int threads_add(scmp_filter_ctx c)
  */
 static int unpack_add(scmp_filter_ctx c)
 {
-	static const int refused[] = { SCMP_SYS(open),       SCMP_SYS(openat), SCMP_SYS(readlink),
-				       SCMP_SYS(readlinkat), SCMP_SYS(ioctl),  SCMP_SYS(prctl) };
+	static const int refused[] = { SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(readlink),
+				       SCMP_SYS(readlinkat), SCMP_SYS(prctl) };
 	int r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 				 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 
@@ -246,6 +247,20 @@ static int fetch_add(scmp_filter_ctx c)
 	return r;
 }
 
+/* A disk may be on a block device, which is asked for its size. */
+static int ioctl_add(scmp_filter_ctx c, enum sandbox_kind kind)
+{
+	int r;
+
+	if (kind == SANDBOX_UNPACK)
+		return seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 0);
+	r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+			     SCMP_A1(SCMP_CMP_EQ, BLKGETSIZE64));
+	return r ? r
+		 : seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+				    SCMP_A1(SCMP_CMP_NE, BLKGETSIZE64));
+}
+
 static int filter_fill(scmp_filter_ctx c, enum sandbox_kind kind)
 {
 	int r = calls_add(c, SCMP_ACT_ALLOW, calls_common, ARRAY_SIZE(calls_common));
@@ -254,13 +269,17 @@ static int filter_fill(scmp_filter_ctx c, enum sandbox_kind kind)
 		r = threads_add(c);
 	if (r == 0)
 		r = kind == SANDBOX_FETCH ? fetch_add(c) : unpack_add(c);
+	if (r == 0 && kind != SANDBOX_FETCH)
+		r = ioctl_add(c, kind);
 	return r;
 }
 
 int sandbox_seccomp(enum sandbox_kind kind, struct err *e)
 {
 	static const uint32_t others[] = {
-		[SANDBOX_UNPACK] = SCMP_ACT_KILL_PROCESS, [SANDBOX_FETCH] = SCMP_ACT_ERRNO(EPERM)
+		[SANDBOX_UNPACK] = SCMP_ACT_KILL_PROCESS,
+		[SANDBOX_FETCH] = SCMP_ACT_ERRNO(EPERM),
+		[SANDBOX_MOUNT] = SCMP_ACT_KILL_PROCESS,
 	};
 	scmp_filter_ctx c = seccomp_init(others[kind]);
 	int r;

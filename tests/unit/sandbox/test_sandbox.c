@@ -11,10 +11,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -26,6 +29,7 @@
 #define THROUGH 1
 
 static int dir_fd = -1; /* given to the download worker */
+static int large_fd = -1;
 static char dir_name[] = "/tmp/caisson-test-sandbox-XXXXXX";
 
 static int try_open(void)
@@ -133,6 +137,26 @@ static int try_kill(void)
 	return kill(getppid(), 0) == 0;
 }
 
+static int try_ioctl(void)
+{
+	char c = 'x';
+
+	return ioctl(dir_fd, TIOCSTI, &c) == 0 || errno != EPERM;
+}
+
+/* Of what is no device: that the kernel was asked is what counts. */
+static int try_device_size(void)
+{
+	uint64_t size;
+
+	return ioctl(dir_fd, BLKGETSIZE64, &size) == 0 || errno != EPERM;
+}
+
+static int try_large_file(void)
+{
+	return ftruncate(large_fd, 1LL << 40) == 0;
+}
+
 static int try_lookup(void)
 {
 	struct addrinfo *a = NULL;
@@ -167,6 +191,18 @@ static const struct row {
 	{ "unpack: dup", SANDBOX_UNPACK, try_write_open, DIES },
 	{ "unpack: thread", SANDBOX_UNPACK, try_thread, WORKS },
 	{ "unpack: memory", SANDBOX_UNPACK, try_memory, WORKS },
+	{ "mount: open", SANDBOX_MOUNT, try_open, FAILS },
+	{ "mount: write elsewhere", SANDBOX_MOUNT, try_open_write, FAILS },
+	{ "mount: socket", SANDBOX_MOUNT, try_socket, DIES },
+	{ "mount: execve", SANDBOX_MOUNT, try_exec, DIES },
+	{ "mount: fork", SANDBOX_MOUNT, try_fork, DIES },
+	{ "mount: executable memory", SANDBOX_MOUNT, try_exec_memory, DIES },
+	{ "mount: kill", SANDBOX_MOUNT, try_kill, DIES },
+	{ "mount: terminal", SANDBOX_MOUNT, try_ioctl, FAILS },
+	{ "mount: size of a device", SANDBOX_MOUNT, try_device_size, WORKS },
+	{ "mount: large file", SANDBOX_MOUNT, try_large_file, WORKS },
+	{ "mount: thread", SANDBOX_MOUNT, try_thread, WORKS },
+	{ "unpack: size of a device", SANDBOX_UNPACK, try_device_size, FAILS },
 	{ "fetch: socket", SANDBOX_FETCH, try_socket, WORKS },
 	{ "fetch: thread", SANDBOX_FETCH, try_thread, WORKS },
 	{ "fetch: read hosts", SANDBOX_FETCH, try_open_hosts, WORKS },
@@ -208,6 +244,8 @@ static void sandbox_holds(void **state)
 	(void)state;
 	dir_fd = open(mkdtemp(dir_name), O_PATH | O_DIRECTORY | O_CLOEXEC);
 	assert_true(dir_fd >= 0);
+	large_fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	assert_true(large_fd >= 0);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct row *r = &rows[i];
 		int status;
@@ -226,6 +264,7 @@ static void sandbox_holds(void **state)
 			bad++;
 		}
 	}
+	close(large_fd);
 	close(dir_fd);
 	rmdir(dir_name);
 	assert_int_equal(bad, 0);
