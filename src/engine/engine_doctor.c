@@ -118,8 +118,8 @@ static void check_vmm(json_t *list)
 
 static void check_helpers(struct engine *g, json_t *list)
 {
-	static const char *const names[] = { "caisson-keeper", "caisson-fetch", "caisson-unpack",
-					     "caisson-template", "caisson-init" };
+	static const char *const names[] = { "caisson-keeper",   "caisson-fetch", "caisson-unpack",
+					     "caisson-template", "caisson-mount", "caisson-init" };
 	char missing[256] = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
