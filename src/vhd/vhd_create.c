@@ -309,10 +309,12 @@ static int parent_open(const char *path, struct vhd_create_options *o, char name
 		       struct vhd **ret, struct vhd_err *e)
 {
 	const struct vhd_open_options alone = { .flags = VHD_OPEN_NO_PARENT };
-	struct stat st;
+	struct stat st, old;
 
 	if (stat(o->parent, &st) < 0)
 		return vhd_err_sys(e, errno, "%s", o->parent);
+	if (stat(path, &old) == 0 && old.st_dev == st.st_dev && old.st_ino == st.st_ino)
+		return vhd_err_set(e, EINVAL, "%s: would be its own parent", o->parent);
 	o->parent_time = o->parent_time ? o->parent_time : (int64_t)st.st_mtime;
 	if (!o->parent_name) {
 		if (vhd_path_relative(path, o->parent, name, e) < 0)
