@@ -260,6 +260,92 @@ static const struct flag login_flag_rows[] = {
 };
 #undef T
 
+/* ---- disks ---- */
+
+#define T struct disk_flags
+#define PARENT_FLAGS                                                                               \
+	BOOL("any-parent", 0, any_parent, "Accept a parent whose id is not the one named"),        \
+		TEXT("parent", 0, parent, "file",                                                  \
+		     "Parent of the image, instead of the one named"),                             \
+		LIST("parent-root", 0, roots, "dir",                                               \
+		     "Where parents may lie (default: the image's directory)"),                    \
+		TEXT("windows-root", 0, windows_root, "dir",                                       \
+		     "What stands for the drive in Windows paths of parents")
+#define FORCE  BOOL("force", 'f', is_forced, "Replace a file that is there")
+#define BLOCK  TEXT("block-size", 0, block_size, "bytes", "Size of blocks; default 2m")
+#define FOR    TEXT("for", 0, profile, "reader", "Who shall read it: xenserver, azure, hyperv")
+#define TYPE   TEXT("type", 't', type, "type", "fixed or dynamic (default dynamic)")
+#define QUIET  BOOL("quiet", 'q', is_quiet, "No progress")
+#define FORMAT TEXT("format", 0, format, "template", "Output: json, or a Go template")
+#define FORMAT_LIST                                                                                \
+	TEXT("format", 0, format, "template", "Output: json, or a Go template, or table TEMPLATE")
+
+static const struct flag disk_create_rows[] = { BLOCK, FOR, FORCE, TYPE };
+static const struct flag disk_info_rows[] = {
+	BOOL("digest", 0, with_digest, "With the SHA-256 of all that the disk reads"),
+	FORMAT,
+	PARENT_FLAGS,
+	QUIET,
+};
+static const struct flag disk_chain_rows[] = {
+	FORMAT_LIST,
+	PARENT_FLAGS,
+	BOOL("quiet", 'q', is_quiet, "Only the files"),
+};
+static const struct flag disk_snapshot_rows[] = {
+	FOR,
+	FORCE,
+	LIST("parent-root", 0, roots, "dir", "Where parents of FILE may lie"),
+	TEXT("parent-name", 0, parent_name, "path", "What to write as the parent's path"),
+	TEXT("size", 0, size, "bytes", "Size of the child, where it is larger"),
+};
+static const struct flag disk_coalesce_rows[] = {
+	FORMAT,
+	NUMBER("levels", 'n', levels, "number", "How far down the data goes", "1"),
+	PARENT_FLAGS,
+	QUIET,
+};
+static const struct flag disk_flatten_rows[] = { BLOCK, FOR, FORCE, PARENT_FLAGS, QUIET, TYPE };
+static const struct flag disk_resize_rows[] = { PARENT_FLAGS };
+static const struct flag disk_compact_rows[] = {
+	BOOL("dry-run", 0, is_dry_run, "Say what would be done, change nothing"),
+	FORMAT,
+	PARENT_FLAGS,
+	QUIET,
+};
+static const struct flag disk_check_rows[] = { FORMAT_LIST, PARENT_FLAGS, QUIET };
+static const struct flag disk_repair_rows[] = {
+	FORMAT_LIST,
+	BOOL("write", 'y', does_write, "Mend; without it only what would be done is told"),
+};
+static const struct flag disk_convert_rows[] = {
+	BLOCK,
+	FOR,
+	BOOL("force", 0, is_forced, "Replace a file that is there"),
+	TEXT("from", 'f', from, "format",
+	     "Format of the input: raw, vhd, qcow2, vmdk, vhdx (default: by its name)"),
+	PARENT_FLAGS,
+	QUIET,
+	TEXT("to", 'O', to, "format",
+	     "Format of the output: raw, vhd, vhd-fixed, vhd-dynamic, qcow2, vmdk, vhdx"),
+};
+static const struct flag disk_diff_rows[] = {
+	BOOL("exit-code", 0, with_exit_code, "End with 2 if there are differences"),
+	FORMAT_LIST,
+	PARENT_FLAGS,
+	BOOL("quiet", 'q', is_quiet, "Print nothing"),
+};
+static const struct flag disk_reparent_rows[] = {
+	PARENT_FLAGS,
+	TEXT("parent-name", 0, parent_name, "path", "What to write as the parent's path"),
+};
+static const struct flag disk_mount_rows[] = {
+	BOOL("foreground", 0, is_foreground, "Stay, and unmount on ctrl-c"),
+	PARENT_FLAGS,
+	BOOL("read-only", 'r', is_readonly, "Do not write to the image"),
+};
+#undef T
+
 /* ---- host ---- */
 
 #define T struct list_flags
@@ -359,6 +445,52 @@ const struct command commands[] = {
 	  NULL, cmd_template_ls, FLAGS(struct list_flags, list_flag_rows), 0, 0, false, NULL },
 	{ "template prune", NULL, "", "Remove templates; they are made again when needed", NULL,
 	  cmd_template_prune, NO_FLAGS, 0, 0, false, NULL },
+	{ "disk create", NULL, "FILE SIZE", "Create an empty disk (VHD)",
+	  "SIZE has the suffixes k, m, g or t. For Azure the disk is fixed and its size whole MiB.",
+	  cmd_disk_create, FLAGS(struct disk_flags, disk_create_rows), 2, 2, false, "file" },
+	{ "disk info", NULL, "FILE", "Print what a disk says of itself",
+	  "Of this file alone, also when it is in use or damaged. With --digest its parents are read.",
+	  cmd_disk_info, FLAGS(struct disk_flags, disk_info_rows), 1, 1, false, "file" },
+	{ "disk ls-chain", NULL, "FILE", "List a disk and its parents", NULL, cmd_disk_chain,
+	  FLAGS(struct disk_flags, disk_chain_rows), 1, 1, false, "file" },
+	{ "disk snapshot", NULL, "FILE CHILD", "Create a differencing disk over a disk",
+	  "What is written goes to CHILD from then on. FILE must not be written to any more.",
+	  cmd_disk_snapshot, FLAGS(struct disk_flags, disk_snapshot_rows), 2, 2, false, "file" },
+	{ "disk coalesce", NULL, "FILE", "Move what a disk holds into its parent",
+	  "With --levels also into the parent's parent, and so on. FILE and what is between are left as "
+	  "they are, and are not needed any more. It can be run again if it was interrupted.",
+	  cmd_disk_coalesce, FLAGS(struct disk_flags, disk_coalesce_rows), 1, 1, false, "file" },
+	{ "disk flatten", NULL, "FILE OUTPUT",
+	  "Copy a disk and its parents into one without parents", NULL, cmd_disk_flatten,
+	  FLAGS(struct disk_flags, disk_flatten_rows), 2, 2, false, "file" },
+	{ "disk resize", NULL, "FILE [+|-]SIZE", "Change the size of a disk",
+	  "It shrinks only where the end holds nothing. What is on the disk (partitions, file systems) is "
+	  "not changed. A size that begins with - is given after --.",
+	  cmd_disk_resize, FLAGS(struct disk_flags, disk_resize_rows), 2, 2, false, "file" },
+	{ "disk compact", NULL, "FILE", "Give back what a disk does not need",
+	  "Blocks of zeros where no parent shows through, and gaps.", cmd_disk_compact,
+	  FLAGS(struct disk_flags, disk_compact_rows), 1, 1, false, "file" },
+	{ "disk check", NULL, "FILE", "Check every structure of a disk and its parents",
+	  "The exit status is 0 when there is no error, 2 when errors were found, 1 when it could not be "
+	  "looked at.",
+	  cmd_disk_check, FLAGS(struct disk_flags, disk_check_rows), 1, 1, false, "file" },
+	{ "disk repair", NULL, "FILE", "Mend what can be mended without loss",
+	  "Without --write nothing is changed: it is only told what would be.", cmd_disk_repair,
+	  FLAGS(struct disk_flags, disk_repair_rows), 1, 1, false, "file" },
+	{ "disk convert", NULL, "INPUT OUTPUT", "Convert a disk to another format",
+	  "Formats are given by -f and -O, or by the ends of the names; content is never looked at. qcow2, "
+	  "vmdk and vhdx need qemu-img; an image that names other files is refused.",
+	  cmd_disk_convert, FLAGS(struct disk_flags, disk_convert_rows), 2, 2, false, "file" },
+	{ "disk diff", NULL, "FILE OTHER", "List the ranges in which two disks differ", NULL,
+	  cmd_disk_diff, FLAGS(struct disk_flags, disk_diff_rows), 2, 2, false, "file" },
+	{ "disk reparent", NULL, "FILE PARENT", "Name another parent",
+	  "It must read the same as the old one, unless --any-parent is given.", cmd_disk_reparent,
+	  FLAGS(struct disk_flags, disk_reparent_rows), 2, 2, false, "file" },
+	{ "disk mount", NULL, "FILE DIR", "Show a disk as the raw file DIR/disk.raw",
+	  "By FUSE, for an ordinary user as well. What is synced there is durable.", cmd_disk_mount,
+	  FLAGS(struct disk_flags, disk_mount_rows), 2, 2, false, "file" },
+	{ "disk umount", NULL, "DIR", "End what mount began", NULL, cmd_disk_umount, NO_FLAGS, 1, 1,
+	  false, "file" },
 	{ "doctor", NULL, "", "Check what caisson needs of this host", NULL, cmd_doctor, NO_FLAGS,
 	  0, 0, false, NULL },
 	{ "version", NULL, "", "Print versions of caisson, its hypervisor and kernel", NULL,
@@ -368,6 +500,7 @@ const size_t n_commands = ARRAY_SIZE(commands);
 
 const struct command_group command_groups[] = {
 	{ "container", "Machines" },
+	{ "disk", "Virtual hard disks (VHD)" },
 	{ "image", "Images" },
 	{ "kernel", "Guest kernels" },
 	{ "template", "Templates that machines are cloned from" },

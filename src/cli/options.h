@@ -78,6 +78,14 @@ struct list_flags { /* kernel ls, template ls, doctor, version */
 	bool is_quiet;
 	const char *format;
 };
+struct disk_flags { /* all of "caisson disk"; each command has rows for some */
+	const char *parent, *windows_root, *parent_name, *format, *type, *block_size, *profile,
+		*size, *from, *to;
+	int64_t levels;
+	bool any_parent, is_quiet, is_forced, is_dry_run, does_write, with_digest, with_exit_code,
+		is_foreground, is_readonly;
+	struct flag_list roots;
+};
 
 typedef int command_fn(struct cli *c, const void *options, const struct args *a);
 command_fn cmd_run, cmd_create, cmd_start, cmd_stop, cmd_kill, cmd_rm, cmd_ps, cmd_logs, cmd_exec,
@@ -86,5 +94,8 @@ command_fn cmd_pull, cmd_push, cmd_images, cmd_rmi, cmd_tag, cmd_image_import, c
 	cmd_login, cmd_logout;
 command_fn cmd_doctor, cmd_version, cmd_kernel_install, cmd_kernel_build, cmd_kernel_use,
 	cmd_kernel_ls, cmd_template_ls, cmd_template_prune;
+command_fn cmd_disk_create, cmd_disk_info, cmd_disk_chain, cmd_disk_snapshot, cmd_disk_coalesce,
+	cmd_disk_flatten, cmd_disk_resize, cmd_disk_compact, cmd_disk_check, cmd_disk_repair,
+	cmd_disk_convert, cmd_disk_diff, cmd_disk_reparent, cmd_disk_mount, cmd_disk_umount;
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * progress.c - [U] what pull and push show while they work
+ * progress.c - [U] what pull, push and work on disks show
  *
  * A frame is one write: up over the last frame, each line followed by erase-to-end, so nothing
  * flickers. Lines are cut to the terminal's width; after it became narrower, the lines of the last
@@ -40,7 +40,7 @@ struct progress {
 
 static const char *state_text(enum progress_kind kind, enum progress_state s)
 {
-	bool push = kind == PROGRESS_PUSH;
+	bool push = kind == PROGRESS_PUSH, work = kind == PROGRESS_WORK;
 
 	switch (s) {
 	case PROGRESS_WAITING:
@@ -56,7 +56,9 @@ static const char *state_text(enum progress_kind kind, enum progress_state s)
 	case PROGRESS_MOUNTED:
 		return "Mounted from another repository";
 	case PROGRESS_DONE:
-		return push ? "Pushed" : "Pull complete";
+		return work ? "Done" : push ? "Pushed" : "Pull complete";
+	case PROGRESS_WORKING:
+		return "Working";
 	case PROGRESS_RETRYING:
 		return "Retrying";
 	}
@@ -65,7 +67,8 @@ static const char *state_text(enum progress_kind kind, enum progress_state s)
 
 static bool has_bar(enum progress_state s)
 {
-	return s == PROGRESS_DOWNLOADING || s == PROGRESS_EXTRACTING || s == PROGRESS_UPLOADING;
+	return s == PROGRESS_DOWNLOADING || s == PROGRESS_EXTRACTING || s == PROGRESS_UPLOADING ||
+	       s == PROGRESS_WORKING;
 }
 
 static bool is_final(enum progress_state s)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* progress.h - what pull and push show while they work */
+/* progress.h - what pull, push and work on disks show */
 #ifndef PROGRESS_H
 #define PROGRESS_H
 
 #include "buf.h"
 #include "engine.h"
 
-enum progress_kind { PROGRESS_PULL, PROGRESS_PUSH, PROGRESS_QUIET };
+enum progress_kind { PROGRESS_PULL, PROGRESS_PUSH, PROGRESS_WORK, PROGRESS_QUIET };
 
 struct progress;
 

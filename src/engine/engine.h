@@ -40,7 +40,8 @@ enum progress_state {
 	PROGRESS_UPLOADING,
 	PROGRESS_MOUNTED,
 	PROGRESS_DONE,
-	PROGRESS_RETRYING
+	PROGRESS_RETRYING,
+	PROGRESS_WORKING /* on a disk; the engine never says it */
 };
 struct progress_item {
 	const char *id; /* 12 hex digits of the layer's digest */

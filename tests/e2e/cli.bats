@@ -10,7 +10,7 @@ setup() {
 teardown() { remove_all; }
 
 commands='run create start stop kill rm ps logs attach exec wait inspect pull push images rmi tag login logout doctor version'
-groups='container image kernel template'
+groups='container disk image kernel template'
 
 @test "help: overview, groups, every command, by all three ways" {
 	caisson --help >overview

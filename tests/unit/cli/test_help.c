@@ -147,7 +147,10 @@ static void overview_names_all(void **state)
 	assert_int_equal(help_overview(&overview), 0);
 	page_read(f, "", &page);
 	for (size_t i = 0; i < n_commands; i++) {
-		check_has(page.data, commands[i].name, "caisson.1");
+		char roff[80];
+
+		roff_name(commands[i].name, roff, sizeof(roff));
+		check_has(page.data, roff, "caisson.1");
 		if (!strchr(commands[i].name, ' '))
 			check_has(overview.data, commands[i].name, "overview");
 	}
