@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * disk.c - writable layers as sparse files
+ * disk.c - writable layers as differencing VHDs on empty ext4 parents
+ *
+ * A layer is a few sectors: footer, header, table. One that begins where a template is (the guest
+ * has mounted it already) is a copy of the template's layer, which holds no more than what mounting
+ * has written; so a machine never needs the template's file again.
  *
  * A file gets its name when it is whole: a maker that is killed leaves nothing, and nobody takes a
- * part of a disk for one. Two makers of a parent do no harm, the first one wins with the same
- * content.
+ * part of a disk for one.
  */
 #include "disk.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 
-#include "buf.h"
-#include "child.h"
+#include "disk_internal.h"
+
+#define LOCK_STEP_MS 20
+#define LOCK_WAIT_MS 10000
 
 static int extent_copy(int from, int to, off_t at, off_t end)
 {
@@ -60,14 +65,13 @@ int disk_copy_sparse(int from, int to, struct err *e)
 	return 0;
 }
 
-/* A file without a name, which goes with its last descriptor. */
-static int nameless_open(int dir_fd, int *ret_fd, struct err *e)
+int disk_nameless_open(int dir_fd, int *ret_fd, struct err *e)
 {
 	*ret_fd = openat(dir_fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	return *ret_fd < 0 ? err_set(e, errno, "create a disk") : 0;
 }
 
-static int name_give(int fd, int dir_fd, const char *name, struct err *e)
+int disk_name_give(int fd, int dir_fd, const char *name, struct err *e)
 {
 	char self[64];
 
@@ -77,86 +81,109 @@ static int name_give(int fd, int dir_fd, const char *name, struct err *e)
 		       : 0;
 }
 
-static int raw_create(int dir_fd, const char *name, int parent_fd, int *ret_fd, struct err *e)
+int disk_vhd_failed(const struct vhd_err *ve, struct err *e)
+{
+	return err_plain(e, ve->code, "%s", ve->msg);
+}
+
+int disk_io_of(int fd, const char *name, struct vhd_io **ret, struct err *e)
+{
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	struct vhd_err ve;
+
+	if (own < 0)
+		return err_set(e, errno, "%s", name);
+	return vhd_io_file(own, name, ret, &ve) < 0 ? disk_vhd_failed(&ve, e) : 0;
+}
+
+int disk_image_open(int fd, const char *name, uint32_t flags, struct vhd **ret, struct err *e)
+{
+	const struct vhd_open_options o = { .flags = flags };
+	struct vhd_io *io;
+	struct vhd_err ve;
+
+	if (disk_io_of(fd, name, &io, e) < 0)
+		return -e->code;
+	if (vhd_open_io(io, NULL, &o, ret, &ve) < 0) {
+		vhd_io_close(io);
+		return disk_vhd_failed(&ve, e);
+	}
+	return 0;
+}
+
+int disk_layer_make(int parent_fd, int fd, struct err *e)
+{
+	struct vhd_create_options o = { .type = VHD_TYPE_DIFFERENCING };
+	char path[sizeof(DISK_PARENTS_PATH) + DISK_PARENT_NAME];
+	struct vhd_err ve, ignored;
+	auto_io io = NULL;
+	struct vhd *parent;
+	int rc;
+
+	if (disk_image_open(parent_fd, "parent of a writable layer", 0, &parent, e) < 0)
+		return -e->code;
+	snprintf(path, sizeof(path), DISK_PARENTS_PATH DISK_PARENT_FORMAT, vhd_size(parent));
+	o.parent_name = path;
+	rc = disk_io_of(fd, "writable layer", &io, e);
+	if (rc == 0 && vhd_create_io(io, parent, &o, &ve) < 0)
+		rc = disk_vhd_failed(&ve, e);
+	(void)vhd_close(parent, &ignored); /* only read */
+	return rc;
+}
+
+int disk_layer_copy(int from_fd, int fd, struct err *e)
+{
+	auto_io from = NULL;
+	auto_io to = NULL;
+	struct vhd_err ve;
+
+	if (disk_io_of(from_fd, "writable layer of the template", &from, e) < 0 ||
+	    disk_io_of(fd, "writable layer", &to, e) < 0)
+		return -e->code;
+	return vhd_clone(from, to, &ve) < 0 ? disk_vhd_failed(&ve, e) : 0;
+}
+
+/* Of its one writer, until the last descriptor of this open file is closed. */
+static int layer_lock(int fd, const char *name, struct err *e)
+{
+	const struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+	const struct timespec wait = { .tv_nsec = LOCK_STEP_MS * 1000000L };
+
+	/* the last run's server may still be making durable what it has */
+	for (int waited = 0; fcntl(fd, F_OFD_SETLK, &lock) < 0; waited += LOCK_STEP_MS) {
+		if (errno != EAGAIN && errno != EACCES)
+			return err_set(e, errno, "lock %s", name);
+		if (waited >= LOCK_WAIT_MS)
+			return err_plain(e, EBUSY, "%s is in use", name);
+		nanosleep(&wait, NULL);
+	}
+	return 0;
+}
+
+int disk_layer_create(int dir_fd, const char *name, int parent_fd, int from_fd, int *ret_fd,
+		      struct err *e)
 {
 	auto_fd fd = -1;
 
-	if (nameless_open(dir_fd, &fd, e) < 0)
+	if (disk_nameless_open(dir_fd, &fd, e) < 0)
 		return err_wrap(e, "%s", name);
-	if (disk_copy_sparse(parent_fd, fd, e) < 0)
+	if ((from_fd >= 0 ? disk_layer_copy(from_fd, fd, e) : disk_layer_make(parent_fd, fd, e)) <
+	    0)
 		return err_wrap(e, "%s", name);
-	if (name_give(fd, dir_fd, name, e) < 0)
+	if (layer_lock(fd, name, e) < 0 || disk_name_give(fd, dir_fd, name, e) < 0)
 		return -e->code;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-static int raw_open(int dir_fd, const char *name, int *ret_fd, struct err *e)
+int disk_layer_open(int dir_fd, const char *name, int *ret_fd, struct err *e)
 {
-	*ret_fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	return *ret_fd < 0 ? err_set(e, errno, "open %s", name) : 0;
-}
+	auto_fd fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
-const struct disk_ops disk_raw = { .name = "raw", .create = raw_create, .open = raw_open };
-
-/*
- * A journal, so that what the guest has synced survives the end of its VMM; no background
- * initialisation, no reserved blocks, no checksums of metadata (an emulated guest pays for them).
- */
-static int parent_format(int fd, struct err *e)
-{
-	char path[64];
-	auto_buf out = { 0 };
-	const char *argv[] = { "mkfs.ext4",
-			       "-q",
-			       "-F",
-			       "-m",
-			       "0",
-			       "-J",
-			       "size=16",
-			       "-O",
-			       "^metadata_csum,^resize_inode,uninit_bg",
-			       "-E",
-			       "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0",
-			       path,
-			       NULL };
-	int status = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)getpid(), fd);
-	if (child_run(argv, &out, &status, e) < 0)
-		return err_wrap(e, "is the package e2fsprogs installed?");
-	return status ? err_plain(e, EIO, "mkfs.ext4 failed with exit code %d", status) : 0;
-}
-
-static int parent_make(int parents_fd, const char *name, uint64_t size, struct err *e)
-{
-	auto_fd fd = -1;
-
-	if (nameless_open(parents_fd, &fd, e) < 0)
-		return err_wrap(e, "%s", name);
-	if (ftruncate(fd, (off_t)size) < 0)
-		return err_set(e, errno, "size of %s", name);
-	if (parent_format(fd, e) < 0)
+	if (fd < 0)
+		return err_set(e, errno, "open %s", name);
+	if (layer_lock(fd, name, e) < 0)
 		return -e->code;
-	if (fsync(fd) < 0 || fchmod(fd, 0400) < 0)
-		return err_set(e, errno, "make %s", name);
-	return name_give(fd, parents_fd, name, e) < 0 && e->code != EEXIST ? -e->code : 0;
-}
-
-int disk_parent_open(int parents_fd, uint64_t size, int *ret_fd, struct err *e)
-{
-	char name[48];
-
-	if (size < DISK_SIZE_MIN || size > DISK_SIZE_MAX || size % 4096)
-		return err_plain(e, EINVAL,
-				 "a writable layer of %" PRIu64 " bytes (from 16 MiB to 2040 GiB)",
-				 size);
-	snprintf(name, sizeof(name), "ext4-%" PRIu64, size);
-	*ret_fd = openat(parents_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (*ret_fd >= 0)
-		return 0;
-	if (parent_make(parents_fd, name, size, e) < 0)
-		return -e->code;
-	*ret_fd = openat(parents_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	return *ret_fd < 0 ? err_set(e, errno, "open %s", name) : 0;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
 }

@@ -2,13 +2,14 @@
 /*
  * disk.h - the writable layer of a machine
  *
- * A machine writes on top of its image into an ext4 file system of its own. Parents are empty ones,
- * made once per size; a machine's layer begins as a copy of its parent (or of a template's, which
- * the guest has mounted already). How it is kept is behind `struct disk_ops`.
+ * A machine writes on top of its image into an ext4 file system of its own: a differencing VHD on
+ * an empty, formatted parent that is made once per size. Its VMM reaches it through a server
+ * (disk_server.h).
  */
 #ifndef DISK_H
 #define DISK_H
 
+#include <inttypes.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -17,22 +18,27 @@
 #define DISK_SIZE_MIN     (16ULL << 20)
 #define DISK_SIZE_MAX     (2040ULL << 30)
 
-struct disk_ops {
-	const char *name;
-	/* Make `name` beneath dir_fd with the bytes of parent_fd; holes stay holes. Nothing is left
-	 * after a failure. */
-	must_check int (*create)(int dir_fd, const char *name, int parent_fd, int *ret_fd,
-				 struct err *e);
-	/* Open an existing one for a VMM: read-write, its bytes are the disk's. */
-	must_check int (*open)(int dir_fd, const char *name, int *ret_fd, struct err *e);
-};
-
-/* A sparse file whose bytes are the disk's. */
-extern const struct disk_ops disk_raw;
+/* Parents as a layer sees them, which lies two directories below the one that has `parents`. */
+#define DISK_PARENTS_PATH  "../../parents/"
+#define DISK_PARENT_FORMAT "ext4-%" PRIu64 ".vhd" /* bytes */
+#define DISK_PARENT_NAME   48
 
 /* The empty ext4 parent of `size` bytes in parents_fd (a directory), made with mkfs.ext4 if it is
  * not there. Read-only. */
 must_check int disk_parent_open(int parents_fd, uint64_t size, int *ret_fd, struct err *e);
+
+/* Into `fd`, an empty file: an empty layer on a parent, or another layer's copy. */
+must_check int disk_layer_make(int parent_fd, int fd, struct err *e);
+must_check int disk_layer_copy(int from_fd, int fd, struct err *e);
+
+/*
+ * `name` beneath dir_fd: a copy of `from_fd`, or (-1) an empty layer on the parent; whole or not at
+ * all. And one that is there, once its last user has ended (at most 10 s: -EBUSY). The descriptor
+ * holds its lock: one writer.
+ */
+must_check int disk_layer_create(int dir_fd, const char *name, int parent_fd, int from_fd,
+				 int *ret_fd, struct err *e);
+must_check int disk_layer_open(int dir_fd, const char *name, int *ret_fd, struct err *e);
 
 /* Copy what is no hole of `from` to `to`, which is empty; same length. */
 must_check int disk_copy_sparse(int from, int to, struct err *e);

@@ -68,6 +68,10 @@ static void check_programs(json_t *list)
 		enum finding missing;
 		const char *advice;
 	} programs[] = {
+		{ "disks (nbdkit)",
+		  { "nbdkit" },
+		  FINDING_FAIL,
+		  "install the package nbdkit" },
 		{ "network (passt)",
 		  { "passt" },
 		  FINDING_FAIL,

@@ -9,6 +9,7 @@
  * and bounded in time; a template that did not come up is dropped.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@
 
 #include "agent_call.h"
 #include "disk.h"
+#include "disk_server.h"
 #include "engine_internal.h"
 #include "fdio.h"
 #include "image_defaults.h"
@@ -36,13 +38,16 @@ struct build {
 	struct vm_disk_part *parts;
 	struct template base; /* depth image: the machine template */
 	struct template t;    /* what is being made */
-	int agent_fd;
+	struct disk_server disk;
+	int agent_fd, disk_fd;
 	void *vm;
 };
 
 static void build_done(struct build *b)
 {
 	b->w->driver->free(b->vm);
+	disk_server_kill(&b->disk);
+	fd_drop(&b->disk_fd);
 	kernel_done(&b->kernel);
 	store_disk_done(&b->image);
 	free(b->parts);
@@ -65,6 +70,7 @@ static int boot_set_up(struct build *b, struct err *e)
 static int writable_make(struct build *b, struct err *e)
 {
 	struct store *s = engine_store(b->g);
+	char plugin[PATH_MAX];
 	auto_fd parents = -1;
 	auto_fd parent = -1;
 
@@ -79,7 +85,11 @@ static int writable_make(struct build *b, struct err *e)
 		openat(store_root_fd(s), "templates", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	if (b->t.writable_fd < 0)
 		return err_set(e, errno, "writable layer of the template");
-	return disk_copy_sparse(parent, b->t.writable_fd, e);
+	if (disk_layer_make(parent, b->t.writable_fd, e) < 0)
+		return -e->code;
+	snprintf(plugin, sizeof(plugin), "%s/" DISK_SERVER_PLUGIN, engine_libexec(b->g));
+	return disk_server_start(plugin, (const int[]){ b->t.writable_fd, parent }, 2, b->spec.uid,
+				 b->spec.gid, &b->disk, &b->disk_fd, e);
 }
 
 static int image_set_up(struct build *b, struct err *e)
@@ -108,9 +118,8 @@ static int image_set_up(struct build *b, struct err *e)
 							       .size = b->image.disk_len,
 							       .parts = b->parts,
 							       .n_parts = b->image.n_parts };
-	b->spec.disks[TEMPLATE_DISK_WRITABLE] = (struct vm_disk){ .kind = VM_DISK_RAW,
-								  .fd = b->t.writable_fd,
-								  .size = b->w->disk_bytes };
+	b->spec.disks[TEMPLATE_DISK_WRITABLE] =
+		(struct vm_disk){ .kind = VM_DISK_NBD, .fd = b->disk_fd, .size = b->w->disk_bytes };
 	return 0;
 }
 
@@ -213,6 +222,9 @@ static int freeze(struct build *b, struct err *e)
 		return -e->code;
 	b->w->driver->free(b->vm); /* its shared map would forbid the seal */
 	b->vm = NULL;
+	fd_drop(&b->disk_fd); /* the last one: the server makes the layer whole and ends */
+	if (disk_server_wait(&b->disk, TEMPLATE_TIMEOUT_MS, e) < 0)
+		return -e->code;
 	return template_mem_seal(b->t.mem_fd, e);
 }
 
@@ -247,7 +259,9 @@ static int build_run(struct build *b, enum template_depth depth, struct err *e)
 int template_build(struct engine *g, const struct template_want *w, enum template_depth depth,
 		   const char *key, struct template *ret, struct err *e)
 {
-	struct build b = { .g = g, .w = w, .agent_fd = -1 };
+	struct build b = {
+		.g = g, .w = w, .agent_fd = -1, .disk_fd = -1, .disk = DISK_SERVER_NONE
+	};
 	struct store *s = engine_store(g);
 	int rc;
 

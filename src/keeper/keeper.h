@@ -21,6 +21,7 @@
 #include "engine.h"
 #include "log_file.h"
 #include "loop.h"
+#include "disk_server.h"
 #include "passt.h"
 #include "template.h"
 #include "virtiofsd.h"
@@ -56,6 +57,7 @@ struct keeper {
 	struct loop_watch *passt_watch;
 	int64_t passt_started_ns; /* CLOCK_MONOTONIC */
 	uint32_t passt_ends;      /* one soon after the other */
+	struct disk_server disk;
 	struct virtiofsd shares[VM_SHARES_MAX];
 	struct loop_watch *share_watches[VM_SHARES_MAX];
 	uint32_t n_shares;

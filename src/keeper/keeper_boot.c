@@ -8,6 +8,7 @@
  * and with bind mounts, whose devices no template has).
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -25,7 +26,7 @@
 #include "net_plan.h"
 #include "shape.h"
 
-#define WRITABLE_NAME "writable.img"
+#define WRITABLE_NAME "writable.vhd"
 #define ENTROPY_LEN   256
 #define RESOLV_MAX    65536U
 #define MEM_GRAIN     (2ULL << 20)
@@ -37,7 +38,7 @@ struct boot { /* what a launch holds for its duration */
 	struct kernel kernel;
 	struct store_disk image;
 	struct vm_disk_part parts[VM_PARTS_MAX];
-	int writable_fd, mem_fd, agent_fd, console_fd, net_fd;
+	int writable_fd, disk_fd, mem_fd, agent_fd, console_fd, net_fd;
 	bool is_fresh; /* never ran before */
 };
 
@@ -47,6 +48,7 @@ static void boot_done(struct boot *b)
 	kernel_done(&b->kernel);
 	store_disk_done(&b->image);
 	fd_drop(&b->writable_fd);
+	fd_drop(&b->disk_fd);
 	fd_drop(&b->mem_fd);
 	fd_drop(&b->agent_fd);
 	fd_drop(&b->console_fd);
@@ -166,28 +168,43 @@ static int parent_open(struct keeper *k, int *ret, struct err *e)
 	return disk_parent_open(parents, k->want.disk_bytes, ret, e);
 }
 
-static int writable_add(struct keeper *k, struct boot *b, struct err *e)
+/* The layer's file, and the parent that it stands on. */
+static int layer_open(struct keeper *k, struct boot *b, int *ret_parent, struct err *e)
 {
-	const struct disk_ops *ops = &disk_raw;
+	int from = k->depth == TEMPLATE_IMAGE && !k->is_cold ? b->t.writable_fd : -1;
 	auto_fd parent = -1;
-	int from = b->t.writable_fd;
 	int rc;
 
-	if (!b->is_fresh) {
-		rc = ops->open(k->data_fd, WRITABLE_NAME, &b->writable_fd, e);
-	} else {
-		if (k->depth != TEMPLATE_IMAGE || k->is_cold) {
-			if (parent_open(k, &parent, e) < 0)
-				return -e->code;
-			from = parent;
-		}
-		rc = ops->create(k->data_fd, WRITABLE_NAME, from, &b->writable_fd, e);
-	}
-	if (rc < 0)
+	if (parent_open(k, &parent, e) < 0)
+		return -e->code;
+	if (b->is_fresh)
+		rc = disk_layer_create(k->data_fd, WRITABLE_NAME, parent, from, &b->writable_fd, e);
+	else
+		rc = disk_layer_open(k->data_fd, WRITABLE_NAME, &b->writable_fd, e);
+	if (rc == 0)
+		*ret_parent = TAKE_FD(parent);
+	return rc;
+}
+
+static int writable_add(struct keeper *k, struct boot *b, struct err *e)
+{
+	struct vm_disk *d = &b->spec.disks[TEMPLATE_DISK_WRITABLE];
+	char plugin[PATH_MAX];
+	auto_fd parent = -1;
+
+	if (layer_open(k, b, &parent, e) < 0)
 		return err_wrap(e, "writable layer");
-	b->spec.disks[TEMPLATE_DISK_WRITABLE] = (struct vm_disk){ .kind = VM_DISK_RAW,
-								  .fd = b->writable_fd,
-								  .size = k->want.disk_bytes };
+	*d = (struct vm_disk){ .kind = VM_DISK_NBD, .size = k->want.disk_bytes };
+	if (strcmp(k->driver->name, "fake") == 0) { /* looks at no disk */
+		d->kind = VM_DISK_RAW;
+		d->fd = b->writable_fd;
+		return 0;
+	}
+	snprintf(plugin, sizeof(plugin), "%s/" DISK_SERVER_PLUGIN, engine_libexec(k->g));
+	if (disk_server_start(plugin, (const int[]){ b->writable_fd, parent }, 2, b->spec.uid,
+			      b->spec.gid, &k->disk, &b->disk_fd, e) < 0)
+		return err_wrap(e, "writable layer");
+	d->fd = b->disk_fd;
 	return 0;
 }
 
@@ -320,7 +337,7 @@ int keeper_launch(struct keeper *k, struct err *e)
 		return err_set(e, ENOMEM, "start");
 	b->t = (struct template){ .mem_fd = -1, .state_fd = -1, .writable_fd = -1 };
 	b->kernel.kernel_fd = b->kernel.initrd_fd = -1;
-	b->writable_fd = b->mem_fd = b->agent_fd = b->console_fd = b->net_fd = -1;
+	b->writable_fd = b->disk_fd = b->mem_fd = b->agent_fd = b->console_fd = b->net_fd = -1;
 	k->driver = vm_driver_find(k->config.driver, e);
 	if (!k->driver) {
 		free(b);

@@ -19,6 +19,7 @@
 #define START_FD        3
 #define START_TIMEOUT_S 60
 #define START_LIMIT_S   86400
+#define DISK_END_MS     30000
 
 static void vm_ended(void *arg, uint32_t events)
 {
@@ -87,6 +88,17 @@ static void failure_tell(struct keeper *k, struct session *s, const struct err *
 		sessions_error(k, 125, e->msg);
 }
 
+/* The VMM is gone, and with it the other end of the server's socket: it writes what it has. */
+static void disk_end(struct keeper *k)
+{
+	struct err e = { 0 };
+
+	if (k->config.is_auto_removed)
+		disk_server_kill(&k->disk);
+	else if (disk_server_wait(&k->disk, DISK_END_MS, &e) < 0)
+		log_warn("writable layer: %s", e.msg);
+}
+
 static void keeper_done(struct keeper *k)
 {
 	sessions_free(k);
@@ -94,6 +106,7 @@ static void keeper_done(struct keeper *k)
 	link_close(k);
 	if (k->driver)
 		k->driver->free(k->vm);
+	disk_end(k);
 	servers_stop(k);
 	log_file_done(&k->log);
 	loop_timer_drop(k->start_timer);
@@ -149,6 +162,7 @@ int main(int argc, char **argv)
 	k->lock_fd = k->run_fd = k->data_fd = k->agent_fd = k->listen_fd = k->log.fd = k->net_fd =
 		-1;
 	k->passt = (struct passt)PASST_NONE;
+	k->disk = (struct disk_server)DISK_SERVER_NONE;
 	k->next_stream = AGENT_STREAM_MAIN + 1;
 	for (uint32_t i = 0; i < VM_SHARES_MAX; i++)
 		k->shares[i] = (struct virtiofsd)VIRTIOFSD_NONE;

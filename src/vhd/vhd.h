@@ -258,6 +258,10 @@ VHD_MUST_CHECK int vhd_create(const char *path, const struct vhd_create_options 
 VHD_MUST_CHECK int vhd_create_io(struct vhd_io *io, struct vhd *parent,
 				 const struct vhd_create_options *o, struct vhd_err *e);
 
+/* Into an empty io the bytes of an image file, holes kept, under a new random id; not its parents.
+ * Not synced. */
+VHD_MUST_CHECK int vhd_clone(struct vhd_io *from, struct vhd_io *to, struct vhd_err *e);
+
 /* ---- operations on whole images -------------------------------------------------------------
  *
  * They open what they work on themselves, exclusively, and are safe against a crash at any moment:

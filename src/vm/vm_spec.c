@@ -16,7 +16,7 @@ static int disk_check(const struct vm_disk *d, uint32_t slot, struct err *e)
 	if (d->size == 0 || d->size % 512)
 		return err_plain(e, EINVAL, "disk %u: size %llu", slot,
 				 (unsigned long long)d->size);
-	if (d->kind == VM_DISK_RAW)
+	if (d->kind == VM_DISK_RAW || d->kind == VM_DISK_NBD)
 		return d->fd < 0 ? err_plain(e, EINVAL, "disk %u has no descriptor", slot) : 0;
 	if (d->kind != VM_DISK_CONCAT || !d->is_readonly || !d->n_parts ||
 	    d->n_parts > VM_PARTS_MAX)

@@ -26,6 +26,7 @@
 enum vm_disk_kind {
 	VM_DISK_EMPTY,  /* a slot with nothing in it: one sector of zeros, read-only */
 	VM_DISK_RAW,    /* `fd` holds the disk's bytes */
+	VM_DISK_NBD,    /* `fd` is a stream socket whose other end serves the disk by NBD */
 	VM_DISK_CONCAT, /* `parts` of several files side by side; read-only */
 };
 
@@ -37,7 +38,7 @@ struct vm_disk_part { /* ascending, no overlap; gaps read as zeros; all multiple
 struct vm_disk {
 	enum vm_disk_kind kind;
 	bool is_readonly;
-	int fd;                           /* VM_DISK_RAW */
+	int fd;                           /* VM_DISK_RAW, VM_DISK_NBD */
 	uint64_t size;                    /* bytes, multiple of 512 */
 	const struct vm_disk_part *parts; /* VM_DISK_CONCAT, borrowed */
 	uint32_t n_parts;

@@ -193,6 +193,12 @@ static int disk_add(struct qemu_argv *a, const struct vm_disk *d, unsigned slot,
 		ARG("driver=raw,node-name=n%u,read-only=%s,discard=unmap,detect-zeroes=unmap,file.driver=file,"
 		    "file.filename=/dev/fdset/%d,file.aio=threads,file.locking=off,file.discard=unmap",
 		    slot, d->is_readonly ? "on" : "off", n);
+	} else if (d->kind == VM_DISK_NBD) {
+		STEP(n = fd_add(a, d->fd));
+		ARG("-blockdev");
+		ARG("driver=nbd,node-name=n%u,read-only=%s,discard=unmap,detect-zeroes=unmap,server.type=fd,"
+		    "server.str=%d",
+		    slot, d->is_readonly ? "on" : "off", n);
 	} else {
 		STEP(concat_describe(a, d, x->zero_fd));
 		STEP(n = fdset_add(a, x->concat_fd));

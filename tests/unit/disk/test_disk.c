@@ -17,6 +17,7 @@
 
 #include "disk.h"
 #include "fdio.h"
+#include "vhd.h"
 
 static char dir[64];
 static int dir_fd = -1;
@@ -102,31 +103,110 @@ static void copy_refused(void **state)
 	close(p[1]);
 }
 
+/* A dynamic VHD with something in it, as parents are. */
+static int vhd_parent_make(void)
+{
+	const struct vhd_create_options o = { .type = VHD_TYPE_DYNAMIC, .size = SIZE };
+	const struct vhd_open_options writing = { .flags = VHD_OPEN_WRITE };
+	char path[96];
+	struct vhd_err e;
+	struct vhd *v;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/parent.vhd", dir);
+	assert_int_equal(vhd_create(path, &o, &e), 0);
+	assert_int_equal(vhd_open(path, &writing, &v, &e), 0);
+	assert_int_equal(vhd_write(v, "parent's", 8, SIZE / 2, &e), 0);
+	assert_int_equal(vhd_close(v, &e), 0);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static struct vhd *layer_read(const char *name, uint32_t flags)
+{
+	struct vhd_open_options o = { .flags = flags | VHD_OPEN_NO_LOCK };
+	char path[96], parent[96];
+	struct vhd_err e;
+	struct vhd *v;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	snprintf(parent, sizeof(parent), "%s/parent.vhd", dir);
+	o.parent = parent;
+	if (vhd_open(path, &o, &v, &e) < 0)
+		fail_msg("%s", e.msg);
+	return v;
+}
+
 static void layer_made_and_opened(void **state)
 {
-	auto_fd parent = parent_make();
+	auto_fd parent = vhd_parent_make();
 	auto_fd made = -1, again = -1;
 	struct err e = { 0 };
+	struct vhd_info info;
+	struct vhd_err ve;
+	struct stat st;
+	struct vhd *v;
+	char got[8];
 	int none = -1;
 
 	(void)state;
-	assert_int_equal(disk_raw.open(dir_fd, "layer", &none, &e), -ENOENT);
-	assert_int_equal(disk_raw.create(dir_fd, "layer", parent, &made, &e), 0);
-	same_bytes(parent, made);
-	assert_int_equal(disk_raw.create(dir_fd, "layer", parent, &none, &e), -EEXIST);
-	assert_int_equal(disk_raw.open(dir_fd, "layer", &again, &e), 0);
-	assert_int_equal(fd_pwrite_full(again, "X", 1, 9), 0); /* read-write, and its own */
-	assert_int_equal(disk_raw.create(dir_fd, "bad", -1, &none, &e), -EBADF);
+	assert_int_equal(disk_layer_open(dir_fd, "layer", &none, &e), -ENOENT);
+	assert_int_equal(disk_layer_create(dir_fd, "layer", parent, -1, &made, &e), 0);
+	assert_int_equal(fstat(made, &st), 0);
+	assert_true(st.st_size < 200 << 10);
+	v = layer_read("layer", 0);
+	assert_int_equal(vhd_read(v, got, 8, SIZE / 2, &ve), 0);
+	assert_memory_equal(got, "parent's", 8);
+	assert_int_equal(vhd_info_get(v, 0, &info, &ve), 0);
+	assert_string_equal(info.locators[0].path, "../../parents/ext4-8388608.vhd");
+	assert_int_equal(vhd_close(v, &ve), 0);
+	assert_int_equal(disk_layer_create(dir_fd, "layer", parent, -1, &none, &e), -EEXIST);
+	fd_drop(&made);
+	assert_int_equal(disk_layer_open(dir_fd, "layer", &again, &e), 0);
+	assert_true(disk_layer_create(dir_fd, "bad", -1, -1, &none, &e) < 0);
 	assert_int_equal(faccessat(dir_fd, "bad", F_OK, 0), -1); /* nothing is left */
-	assert_int_equal(symlinkat("parent", dir_fd, "link"), 0);
-	assert_int_equal(disk_raw.open(dir_fd, "link", &none, &e), -ELOOP);
-	assert_int_equal(disk_raw.create(dir_fd, "link", parent, &none, &e), -EEXIST);
+	assert_int_equal(symlinkat("parent.vhd", dir_fd, "link"), 0);
+	assert_int_equal(disk_layer_open(dir_fd, "link", &none, &e), -ELOOP);
+	assert_int_equal(disk_layer_create(dir_fd, "link", parent, -1, &none, &e), -EEXIST);
+}
+
+/* A template's layer and the machine's that begins with its bytes. */
+static void layer_copied(void **state)
+{
+	auto_fd parent = vhd_parent_make();
+	auto_fd from = -1, to = -1;
+	struct vhd_info a, b;
+	struct err e = { 0 };
+	struct vhd_err ve;
+	struct vhd *v;
+	char got[8];
+
+	(void)state;
+	assert_int_equal(disk_layer_create(dir_fd, "template", parent, -1, &from, &e), 0);
+	v = layer_read("template", VHD_OPEN_WRITE);
+	assert_int_equal(vhd_write(v, "template", 8, SIZE / 2, &ve), 0);
+	assert_int_equal(vhd_info_get(v, 0, &a, &ve), 0);
+	assert_int_equal(vhd_close(v, &ve), 0);
+	assert_int_equal(disk_layer_create(dir_fd, "layer", parent, from, &to, &e), 0);
+	v = layer_read("layer", 0);
+	assert_int_equal(vhd_read(v, got, 8, SIZE / 2, &ve), 0);
+	assert_memory_equal(got, "template", 8);
+	assert_int_equal(vhd_info_get(v, 0, &b, &ve), 0);
+	assert_int_equal(b.problems, 0);
+	assert_memory_not_equal(&a.id, &b.id, sizeof(a.id));
+	assert_memory_equal(&a.parent_id, &b.parent_id, sizeof(a.id));
+	assert_int_equal(vhd_close(v, &ve), 0);
+	/* what is no VHD is not copied */
+	fd_drop(&from);
+	from = parent_make();
+	assert_true(disk_layer_create(dir_fd, "other", parent, from, &to, &e) < 0);
 }
 
 /* The maker is killed (by its limit for files) when it has made a file and not yet filled it. */
 static void killed_maker_leaves_nothing(void **state)
 {
-	auto_fd parent = parent_make();
+	auto_fd parent = vhd_parent_make();
 	auto_dir d = NULL;
 	const struct dirent *de;
 	int status;
@@ -139,14 +219,14 @@ static void killed_maker_leaves_nothing(void **state)
 		int fd;
 
 		(void)setrlimit(RLIMIT_FSIZE, &small);
-		_exit(disk_raw.create(dir_fd, "layer", parent, &fd, &e) < 0);
+		_exit(disk_layer_create(dir_fd, "layer", parent, -1, &fd, &e) < 0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ);
 	d = opendir(dir);
 	while ((de = readdir(d)))
 		assert_true(strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0 ||
-			    strcmp(de->d_name, "parent") == 0);
+			    strcmp(de->d_name, "parent.vhd") == 0);
 }
 
 static void parent_sizes_refused(void **state)
@@ -168,8 +248,11 @@ static void parent_is_made_once(void **state)
 {
 	auto_fd first = -1, second = -1;
 	struct err e = { 0 };
+	struct vhd_err ve;
+	struct vhd_info info;
 	struct stat a, b;
-	char magic[2];
+	char path[96], magic[2];
+	struct vhd *v;
 
 	(void)state;
 	if (disk_parent_open(dir_fd, 64 << 20, &first, &e) < 0) {
@@ -180,9 +263,14 @@ static void parent_is_made_once(void **state)
 	assert_int_equal(fstat(first, &a), 0);
 	assert_int_equal(fstat(second, &b), 0);
 	assert_true(a.st_ino == b.st_ino);
-	assert_int_equal(a.st_size, 64 << 20);
-	assert_true(a.st_blocks * 512 < a.st_size);
-	assert_int_equal(fd_pread_full(first, magic, 2, 1024 + 56), 0);
+	assert_true(a.st_blocks * 512 < 1 << 20);
+	snprintf(path, sizeof(path), "%s/ext4-67108864.vhd", dir);
+	assert_int_equal(vhd_open(path, NULL, &v, &ve), 0);
+	assert_int_equal(vhd_info_get(v, 0, &info, &ve), 0);
+	assert_int_equal(info.problems, 0);
+	assert_int_equal(vhd_size(v), 64 << 20);
+	assert_int_equal(vhd_read(v, magic, 2, 1024 + 56, &ve), 0);
+	assert_int_equal(vhd_close(v, &ve), 0);
 	assert_memory_equal(magic, "\x53\xef", 2);
 	assert_true(write(first, "x", 1) < 0);
 }
@@ -194,6 +282,7 @@ int main(void)
 		TEST(copy_keeps_holes),
 		TEST(copy_refused),
 		TEST(layer_made_and_opened),
+		TEST(layer_copied),
 		TEST(killed_maker_leaves_nothing),
 		TEST(parent_sizes_refused),
 		TEST(parent_is_made_once),
