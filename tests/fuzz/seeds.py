@@ -339,6 +339,42 @@ def seeds_vhd_format():
         put("vhd_format", "encode-bad%02d" % i, b"e" + t)
 
 
+def vhd_image(footer, header, table, length, flags=15, at=1536, middle=b""):
+    raw = footer + header + middle
+    raw = raw.ljust(at, b"\0")[:at] + struct.pack(">%dI" % len(table), *table).ljust(512, b"\xff")
+    return bytes([flags]) + struct.pack(">I", length) + raw
+
+
+def seeds_vhd_image():
+    none, small, block = 2**32 - 1, 512 << 10, dict(block=512 << 10)
+    fixed = vhd_footer(2, 4096, off=2**64 - 1)
+    head, three = vhd_footer(size=3 * small), vhd_header(entries=3, **block)
+    place = lambda i: 7 + i * (small // 512 + 8)
+    end = place(2) * 512 + 512 + small + 3584 + 512
+    chain = vhd_header(2560 + 512, 3, small, [(b"W2ru", 512, 14, 1536), (b"MacX", 512, 14, 2048)])
+    paths = ".\\b.vhd".encode("utf-16-le").ljust(512, b"\0") + b"file://./b.vhd".ljust(512, b"\0")
+    tap = vhd_footer(size=3 * small, creator=b"tap\0", version=0x10003)
+    batmap = struct.pack(">8sQIII", b"tdbatmap", 2560, 1, 0x10002, ~0xa0 & 0xffffffff).ljust(512, b"\0") + b"\xa0".ljust(512, b"\0")
+    images = {
+        "fixed": b"\0" + struct.pack(">I", 4608) + b"data".ljust(4096, b"\0") + fixed,
+        "empty": vhd_image(head, three, [none] * 3, 4096),
+        "blocks": vhd_image(head, three, [place(0), none, place(1)], end),
+        "zeros": vhd_image(head, three, [place(0), none, place(1)], end, 7),
+        "no-tail": vhd_image(head, three, [place(0), place(2), none], end, 13),
+        "duplicate": vhd_image(head, three, [place(0), place(1), place(1)], end),
+        "overlap": vhd_image(head, three, [place(0), place(0) + 8, place(1)], end),
+        "outside": vhd_image(head, three, [place(0), none - 1, place(1)], end),
+        "unended": vhd_image(head, three, [place(0), place(1), none], place(1) * 512 + 512),
+        "over-header": vhd_image(head, three, [0, 1, 2], end),
+        "child": vhd_image(vhd_footer(4, 3 * small), chain, [place(0), none, none], end, at=3072, middle=paths),
+        "batmap": vhd_image(tap, three, [place(0), none, place(1)], end) + batmap,
+        "odd-size": vhd_image(vhd_footer(size=3 * small - 1024), three, [place(0), none, place(1)], end),
+        "large": vhd_image(vhd_footer(size=2040 << 30), vhd_header(entries=8160, block=256 << 20), [none] * 128, 40960, 15),
+    }
+    for name, raw in images.items():
+        put("vhd_image", name, raw)
+
+
 if __name__ == "__main__":
     wanted = sys.argv[1:] or [n[6:] for n in globals() if n.startswith("seeds_")]
     for name in wanted:
