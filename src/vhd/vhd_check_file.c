@@ -112,11 +112,12 @@ static int footers_read(struct vhd_survey *s, struct vhd_err *e)
 	return 0;
 }
 
-/* And the same header is reached: what counts at the end may count at the front too. */
+/* Then what counts at the end may count at the front too. The place of the header changes if an
+ * operation of ours was cut short (vhd_layout_mend()), which leaves all the rest. */
 static bool is_same_image(const struct vhd_footer *a, const struct vhd_footer *b)
 {
 	return vhd_uuid_equal(&a->id, &b->id) && a->type == b->type &&
-	       a->data_offset == b->data_offset;
+	       (a->data_offset == b->data_offset || a->time_stamp == b->time_stamp);
 }
 
 /* What counts is the last one; the copy, which only images with blocks have, if that is lost. */

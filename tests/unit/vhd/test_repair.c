@@ -236,6 +236,32 @@ static void entry_is_absent(void **state)
 	assert_int_equal(check(&f), 0);
 }
 
+/* Set another parent, and cut short: the footer at the end names a header elsewhere, which is
+ * right; with another time stamp it is not such a case. */
+static void header_elsewhere(void **state)
+{
+	static struct findings f;
+	uint8_t header[VHD_HEADER_SIZE], head[VHD_FOOTER_SIZE], tail[VHD_FOOTER_SIZE];
+
+	(void)state;
+	for (int is_other = 1; is_other >= 0; is_other--) {
+		make(DYNAMIC);
+		bytes_get("a.vhd", header, sizeof(header), 512);
+		bytes_put("a.vhd", header, sizeof(header), 2048);
+		image_patch("a.vhd", &(struct patch){ PATCH_TAIL, 16, 2048, 8 });
+		if (is_other)
+			image_patch("a.vhd", &(struct patch){ PATCH_TAIL, 24, 1, 4 });
+		assert_int_equal(check(&f), 1);
+		assert_int_equal(f.f[0].is_repairable, !is_other);
+		assert_int_equal(repair(0, &f), !is_other);
+	}
+	bytes_get("a.vhd", head, sizeof(head), 0);
+	bytes_get("a.vhd", tail, sizeof(tail), IMG_TAIL);
+	assert_memory_equal(head, tail, sizeof(head));
+	assert_int_equal(get_be64(head + 16), 2048);
+	assert_int_equal(check(&f), 0);
+}
+
 /* The new batmap has the blocks that are full, and tapdisk's sum. */
 static void batmap_is_true(void **state)
 {
@@ -306,7 +332,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mended),          cmocka_unit_test(left_alone),
 		cmocka_unit_test(entry_is_absent), cmocka_unit_test(batmap_is_true),
-		cmocka_unit_test(footer_place),    cmocka_unit_test(refused),
+		cmocka_unit_test(footer_place),    cmocka_unit_test(header_elsewhere),
+		cmocka_unit_test(refused),
 	};
 
 	return cmocka_run_group_tests(tests, image_setup, image_teardown);
