@@ -2,7 +2,8 @@
 /*
  * vhd_flush.c - making durable what was written
  *
- * The order of [A.13 in doc/format/vhd.md] that no crash may break: data before what refers to it.
+ * The order that no crash may break (doc/format/vhd.md, "Writing, and crashes"): data before what
+ * refers to it.
  *
  *   1 snapshot: blocks allocated so far (COMMIT), bitmaps as they are, blocks freed so far
  *   2 flush: their data is durable
