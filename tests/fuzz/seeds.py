@@ -375,6 +375,18 @@ def seeds_vhd_image():
         put("vhd_image", name, raw)
 
 
+def seeds_vhd_chain():
+    paths = [".\\p.vhd", "d\\p.vhd", "..\\s.vhd", ".\\l.vhd", "up\\s.vhd", "d\\..\\..\\s.vhd", "@/s.vhd", "@/in/p.vhd", "@/in/up/s.vhd", "c.vhd",
+             "/etc/passwd", "C:\\p.vhd", "C:\\..\\s.vhd", "/dev/zero", "/proc/self/root@/s.vhd", ".", "..", "d"]
+    for i, p in enumerate(paths):
+        for code in range(2):
+            put("vhd_chain", "path%02d-%d" % (i, code), bytes([code, 0]) + p.encode())
+        put("vhd_chain", "path%02d-2" % i, b"\2\0file://" + (b"" if p[0] in "@/" else b"./") + p.replace("\\", "/").encode())
+    for i, n in enumerate(["p.vhd", "s.vhd", "l.vhd", "..", "C:\\p.vhd", "..\\s.vhd"]):
+        put("vhd_chain", "name%d" % i, bytes([0, len(n)]) + n.encode() + b"none.vhd")
+    put("vhd_chain", "units", b"\3\0.\0\\\0p\0.\0v\0h\0d\0")
+
+
 if __name__ == "__main__":
     wanted = sys.argv[1:] or [n[6:] for n in globals() if n.startswith("seeds_")]
     for name in wanted:
