@@ -10,36 +10,11 @@
 #include <sys/stat.h>
 
 #include "fdio.h"
-
-struct dir {
-	char path[64];
-	int fd;
-};
-
-static int dir_setup(void **state)
-{
-	static struct dir d;
-
-	snprintf(d.path, sizeof(d.path), "/tmp/caisson-test-XXXXXX");
-	if (!mkdtemp(d.path))
-		return -1;
-	d.fd = open(d.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	*state = &d;
-	return d.fd < 0 ? -1 : 0;
-}
-
-static int dir_teardown(void **state)
-{
-	struct dir *d = *state;
-	struct err e;
-
-	close(d->fd);
-	return tree_remove_at(AT_FDCWD, d->path, &e);
-}
+#include "temp_dir.h"
 
 static void write_is_atomic_and_readable(void **state)
 {
-	struct dir *d = *state;
+	struct temp_dir *d = *state;
 	struct err e = { 0 };
 	auto_buf b = { 0 };
 	struct stat st;
@@ -57,7 +32,7 @@ static void write_is_atomic_and_readable(void **state)
 
 static void read_refuses_what_is_no_small_file(void **state)
 {
-	struct dir *d = *state;
+	struct temp_dir *d = *state;
 	struct err e = { 0 };
 	auto_buf b = { 0 };
 
@@ -75,7 +50,7 @@ static void read_refuses_what_is_no_small_file(void **state)
 
 static void remove_follows_no_link(void **state)
 {
-	struct dir *d = *state;
+	struct temp_dir *d = *state;
 	struct err e = { 0 };
 
 	assert_int_equal(dir_make_at(d->fd, "keep", 0700, &e), 0);
@@ -129,7 +104,7 @@ static void descriptors_travel_and_surplus_is_closed(void **state)
 
 static void sockets_in_deep_directories(void **state)
 {
-	struct dir *d = *state;
+	struct temp_dir *d = *state;
 	struct err e = { 0 };
 	char deep[300];
 	char name[310];
@@ -153,13 +128,14 @@ static void sockets_in_deep_directories(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(write_is_atomic_and_readable, dir_setup,
-						dir_teardown),
-		cmocka_unit_test_setup_teardown(read_refuses_what_is_no_small_file, dir_setup,
-						dir_teardown),
-		cmocka_unit_test_setup_teardown(remove_follows_no_link, dir_setup, dir_teardown),
-		cmocka_unit_test_setup_teardown(sockets_in_deep_directories, dir_setup,
-						dir_teardown),
+		cmocka_unit_test_setup_teardown(write_is_atomic_and_readable, temp_dir_setup,
+						temp_dir_teardown),
+		cmocka_unit_test_setup_teardown(read_refuses_what_is_no_small_file, temp_dir_setup,
+						temp_dir_teardown),
+		cmocka_unit_test_setup_teardown(remove_follows_no_link, temp_dir_setup,
+						temp_dir_teardown),
+		cmocka_unit_test_setup_teardown(sockets_in_deep_directories, temp_dir_setup,
+						temp_dir_teardown),
 		cmocka_unit_test(short_stream_is_no_data),
 		cmocka_unit_test(descriptors_travel_and_surplus_is_closed),
 	};

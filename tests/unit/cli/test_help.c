@@ -10,11 +10,12 @@
 
 #include "fdio.h"
 #include "help.h"
+#include "temp_dir.h"
 
 static const char *const shells[] = { "bash", "zsh", "fish" };
 
 struct fixture {
-	char dir[64];
+	struct temp_dir dir;
 	struct buf scripts[3];
 };
 
@@ -23,8 +24,7 @@ static int set_up(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct err e = { 0 };
 
-	snprintf(f->dir, sizeof(f->dir), "/tmp/caisson-help-XXXXXX");
-	if (!mkdtemp(f->dir) || man_dump(f->dir, &e) < 0)
+	if (temp_dir_make(&f->dir) < 0 || man_dump(f->dir.path, &e) < 0)
 		return -1;
 	for (size_t i = 0; i < 3; i++)
 		if (completion_make(shells[i], &f->scripts[i], &e) < 0)
@@ -36,13 +36,12 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	struct err e = { 0 };
+	int rc = temp_dir_remove(&f->dir);
 
 	for (size_t i = 0; i < 3; i++)
 		buf_done(&f->scripts[i]);
-	(void)!tree_remove_at(AT_FDCWD, f->dir, &e);
 	free(f);
-	return 0;
+	return rc;
 }
 
 static void page_read(const struct fixture *f, const char *name, struct buf *b)
@@ -50,8 +49,8 @@ static void page_read(const struct fixture *f, const char *name, struct buf *b)
 	char path[200];
 	struct err e = { 0 };
 
-	snprintf(path, sizeof(path), "%s/caisson%s%s.1", f->dir, *name ? "-" : "", name);
-	for (char *p = path + strlen(f->dir); *p; p++)
+	snprintf(path, sizeof(path), "%s/caisson%s%s.1", f->dir.path, *name ? "-" : "", name);
+	for (char *p = path + strlen(f->dir.path); *p; p++)
 		if (*p == ' ')
 			*p = '-';
 	assert_int_equal(file_read_at(AT_FDCWD, path, 1 << 20, b, &e), 0);

@@ -12,6 +12,7 @@
 
 #include "fdio.h"
 #include "run_config.h"
+#include "temp_dir.h"
 
 static struct flag_list list(const char **v, size_t n)
 {
@@ -179,16 +180,15 @@ static void consoles(void **state)
 
 static void sources_of_volumes_are_made(void **state)
 {
-	char dir[] = "/tmp/caisson-test-run-XXXXXX", volume[100], mount[100], file[100];
+	char volume[100], mount[100];
 	struct run_options o = { 0 };
 	struct machine_config c = { 0 };
 	struct err e = { 0 };
 	struct stat st;
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
-	snprintf(volume, sizeof(volume), "%s/a/b:/x", dir);
-	snprintf(mount, sizeof(mount), "type=bind,source=%s/m,target=/y", dir);
+	snprintf(volume, sizeof(volume), "%s/a/b:/x", temp_dir.path);
+	snprintf(mount, sizeof(mount), "type=bind,source=%s/m,target=/y", temp_dir.path);
 	o.volumes = LIST(volume);
 	o.mounts = LIST(mount);
 	assert_int_equal(make(&o, &c, &e), 0);
@@ -199,16 +199,14 @@ static void sources_of_volumes_are_made(void **state)
 	assert_int_equal(stat(c.mounts[1].source, &st), -1); /* not that of a --mount */
 	machine_config_done(&c);
 
-	snprintf(file, sizeof(file), "%s/f", dir); /* a file in the way */
-	assert_int_equal(file_write_atomic_at(AT_FDCWD, file, 0600, "", 0, &e), 0);
-	snprintf(volume, sizeof(volume), "%s/f/b:/x", dir);
+	/* a file in the way */
+	assert_int_equal(file_write_atomic_at(temp_dir.fd, "f", 0600, "", 0, &e), 0);
+	snprintf(volume, sizeof(volume), "%s/f/b:/x", temp_dir.path);
 	o.volumes = LIST(volume);
 	assert_int_equal(make(&o, &c, &e), 0);
 	if (run_sources_make(&o, &c, &e) == 0)
 		assert_int_equal(access(c.mounts[0].source, F_OK), -1); /* the start will tell */
 	machine_config_done(&c);
-	e = (struct err){ 0 };
-	assert_int_equal(tree_remove_at(AT_FDCWD, dir, &e), 0);
 }
 
 int main(void)
@@ -218,7 +216,8 @@ int main(void)
 		cmocka_unit_test(networks),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(consoles),
-		cmocka_unit_test(sources_of_volumes_are_made),
+		cmocka_unit_test_setup_teardown(sources_of_volumes_are_made, temp_dir_setup,
+						temp_dir_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

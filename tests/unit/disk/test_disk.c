@@ -17,36 +17,15 @@
 
 #include "disk.h"
 #include "fdio.h"
+#include "temp_dir.h"
 #include "vhd.h"
-
-static char dir[64];
-static int dir_fd = -1;
-
-static int setup(void **state)
-{
-	(void)state;
-	snprintf(dir, sizeof(dir), "/tmp/caisson-disk-XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
-	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return dir_fd < 0;
-}
-
-static int teardown(void **state)
-{
-	struct err e;
-
-	(void)state;
-	fd_drop(&dir_fd);
-	return tree_remove_at(AT_FDCWD, dir, &e);
-}
 
 #define SIZE (8U << 20)
 
 /* Data at the start, in the middle, and in the last block. */
 static int parent_make(void)
 {
-	int fd = openat(dir_fd, "parent", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int fd = openat(temp_dir.fd, "parent", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, SIZE), 0);
@@ -71,7 +50,7 @@ static void same_bytes(int a, int b)
 static void copy_keeps_holes(void **state)
 {
 	auto_fd from = parent_make();
-	auto_fd to = openat(dir_fd, "copy", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	auto_fd to = openat(temp_dir.fd, "copy", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	auto_fd mem = memfd_create("copy", MFD_CLOEXEC); /* of another file system */
 	struct stat st;
 	struct err e = { 0 };
@@ -90,7 +69,7 @@ static void copy_keeps_holes(void **state)
 static void copy_refused(void **state)
 {
 	auto_fd from = parent_make();
-	auto_fd ro = openat(dir_fd, "parent", O_RDONLY | O_CLOEXEC);
+	auto_fd ro = openat(temp_dir.fd, "parent", O_RDONLY | O_CLOEXEC);
 	struct err e = { 0 };
 	int p[2];
 
@@ -113,7 +92,7 @@ static int vhd_parent_make(void)
 	struct vhd *v;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/parent.vhd", dir);
+	snprintf(path, sizeof(path), "%s/parent.vhd", temp_dir.path);
 	assert_int_equal(vhd_create(path, &o, &e), 0);
 	assert_int_equal(vhd_open(path, &writing, &v, &e), 0);
 	assert_int_equal(vhd_write(v, "parent's", 8, SIZE / 2, &e), 0);
@@ -130,8 +109,8 @@ static struct vhd *layer_read(const char *name, uint32_t flags)
 	struct vhd_err e;
 	struct vhd *v;
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	snprintf(parent, sizeof(parent), "%s/parent.vhd", dir);
+	snprintf(path, sizeof(path), "%s/%s", temp_dir.path, name);
+	snprintf(parent, sizeof(parent), "%s/parent.vhd", temp_dir.path);
 	o.parent = parent;
 	if (vhd_open(path, &o, &v, &e) < 0)
 		fail_msg("%s", e.msg);
@@ -151,8 +130,8 @@ static void layer_made_and_opened(void **state)
 	int none = -1;
 
 	(void)state;
-	assert_int_equal(disk_layer_open(dir_fd, "layer", &none, &e), -ENOENT);
-	assert_int_equal(disk_layer_create(dir_fd, "layer", parent, -1, &made, &e), 0);
+	assert_int_equal(disk_layer_open(temp_dir.fd, "layer", &none, &e), -ENOENT);
+	assert_int_equal(disk_layer_create(temp_dir.fd, "layer", parent, -1, &made, &e), 0);
 	assert_int_equal(fstat(made, &st), 0);
 	assert_true(st.st_size < 200 << 10);
 	v = layer_read("layer", 0);
@@ -161,14 +140,14 @@ static void layer_made_and_opened(void **state)
 	assert_int_equal(vhd_info_get(v, 0, &info, &ve), 0);
 	assert_string_equal(info.locators[0].path, "../../parents/ext4-8388608.vhd");
 	assert_int_equal(vhd_close(v, &ve), 0);
-	assert_int_equal(disk_layer_create(dir_fd, "layer", parent, -1, &none, &e), -EEXIST);
+	assert_int_equal(disk_layer_create(temp_dir.fd, "layer", parent, -1, &none, &e), -EEXIST);
 	fd_drop(&made);
-	assert_int_equal(disk_layer_open(dir_fd, "layer", &again, &e), 0);
-	assert_true(disk_layer_create(dir_fd, "bad", -1, -1, &none, &e) < 0);
-	assert_int_equal(faccessat(dir_fd, "bad", F_OK, 0), -1); /* nothing is left */
-	assert_int_equal(symlinkat("parent.vhd", dir_fd, "link"), 0);
-	assert_int_equal(disk_layer_open(dir_fd, "link", &none, &e), -ELOOP);
-	assert_int_equal(disk_layer_create(dir_fd, "link", parent, -1, &none, &e), -EEXIST);
+	assert_int_equal(disk_layer_open(temp_dir.fd, "layer", &again, &e), 0);
+	assert_true(disk_layer_create(temp_dir.fd, "bad", -1, -1, &none, &e) < 0);
+	assert_int_equal(faccessat(temp_dir.fd, "bad", F_OK, 0), -1); /* nothing is left */
+	assert_int_equal(symlinkat("parent.vhd", temp_dir.fd, "link"), 0);
+	assert_int_equal(disk_layer_open(temp_dir.fd, "link", &none, &e), -ELOOP);
+	assert_int_equal(disk_layer_create(temp_dir.fd, "link", parent, -1, &none, &e), -EEXIST);
 }
 
 /* A template's layer and the machine's that begins with its bytes. */
@@ -183,12 +162,12 @@ static void layer_copied(void **state)
 	char got[8];
 
 	(void)state;
-	assert_int_equal(disk_layer_create(dir_fd, "template", parent, -1, &from, &e), 0);
+	assert_int_equal(disk_layer_create(temp_dir.fd, "template", parent, -1, &from, &e), 0);
 	v = layer_read("template", VHD_OPEN_WRITE);
 	assert_int_equal(vhd_write(v, "template", 8, SIZE / 2, &ve), 0);
 	assert_int_equal(vhd_info_get(v, 0, &a, &ve), 0);
 	assert_int_equal(vhd_close(v, &ve), 0);
-	assert_int_equal(disk_layer_create(dir_fd, "layer", parent, from, &to, &e), 0);
+	assert_int_equal(disk_layer_create(temp_dir.fd, "layer", parent, from, &to, &e), 0);
 	v = layer_read("layer", 0);
 	assert_int_equal(vhd_read(v, got, 8, SIZE / 2, &ve), 0);
 	assert_memory_equal(got, "template", 8);
@@ -200,7 +179,7 @@ static void layer_copied(void **state)
 	/* what is no VHD is not copied */
 	fd_drop(&from);
 	from = parent_make();
-	assert_true(disk_layer_create(dir_fd, "other", parent, from, &to, &e) < 0);
+	assert_true(disk_layer_create(temp_dir.fd, "other", parent, from, &to, &e) < 0);
 }
 
 /* The maker is killed (by its limit for files) when it has made a file and not yet filled it. */
@@ -219,11 +198,11 @@ static void killed_maker_leaves_nothing(void **state)
 		int fd;
 
 		(void)setrlimit(RLIMIT_FSIZE, &small);
-		_exit(disk_layer_create(dir_fd, "layer", parent, -1, &fd, &e) < 0);
+		_exit(disk_layer_create(temp_dir.fd, "layer", parent, -1, &fd, &e) < 0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ);
-	d = opendir(dir);
+	d = opendir(temp_dir.path);
 	while ((de = readdir(d)))
 		assert_true(strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0 ||
 			    strcmp(de->d_name, "parent.vhd") == 0);
@@ -240,7 +219,7 @@ static void parent_sizes_refused(void **state)
 		struct err e = { 0 };
 		int fd = -1;
 
-		assert_int_equal(disk_parent_open(dir_fd, sizes[i], &fd, &e), -EINVAL);
+		assert_int_equal(disk_parent_open(temp_dir.fd, sizes[i], &fd, &e), -EINVAL);
 	}
 }
 
@@ -255,16 +234,16 @@ static void parent_is_made_once(void **state)
 	struct vhd *v;
 
 	(void)state;
-	if (disk_parent_open(dir_fd, 64 << 20, &first, &e) < 0) {
+	if (disk_parent_open(temp_dir.fd, 64 << 20, &first, &e) < 0) {
 		print_message("%s\n", e.msg);
 		skip(); /* no mkfs.ext4 here */
 	}
-	assert_int_equal(disk_parent_open(dir_fd, 64 << 20, &second, &e), 0);
+	assert_int_equal(disk_parent_open(temp_dir.fd, 64 << 20, &second, &e), 0);
 	assert_int_equal(fstat(first, &a), 0);
 	assert_int_equal(fstat(second, &b), 0);
 	assert_true(a.st_ino == b.st_ino);
 	assert_true(a.st_blocks * 512 < 1 << 20);
-	snprintf(path, sizeof(path), "%s/ext4-67108864.vhd", dir);
+	snprintf(path, sizeof(path), "%s/ext4-67108864.vhd", temp_dir.path);
 	assert_int_equal(vhd_open(path, NULL, &v, &ve), 0);
 	assert_int_equal(vhd_info_get(v, 0, &info, &ve), 0);
 	assert_int_equal(info.problems, 0);
@@ -277,7 +256,7 @@ static void parent_is_made_once(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, temp_dir_setup, temp_dir_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(copy_keeps_holes),
 		TEST(copy_refused),

@@ -12,28 +12,7 @@
 #include "cpio_fixture.h"
 #include "fdio.h"
 #include "kernel_modules.h"
-
-static char dir[64];
-static int dir_fd = -1;
-
-static int setup(void **state)
-{
-	(void)state;
-	snprintf(dir, sizeof(dir), "/tmp/caisson-modules-XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
-	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return dir_fd < 0;
-}
-
-static int teardown(void **state)
-{
-	struct err e;
-
-	(void)state;
-	fd_drop(&dir_fd);
-	return tree_remove_at(AT_FDCWD, dir, &e);
-}
+#include "temp_dir.h"
 
 /* A "module": some bytes, and what it depends on. */
 static void module_put(const char *path, const char *depends)
@@ -45,10 +24,10 @@ static void module_put(const char *path, const char *depends)
 
 	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) : 0, path);
 	if (*folder)
-		assert_int_equal(dir_make_at(dir_fd, folder, 0700, &e), 0);
+		assert_int_equal(dir_make_at(temp_dir.fd, folder, 0700, &e), 0);
 	n = snprintf(text, sizeof(text), "ELF of %s%cdepends=%s%cend", path, 0,
 		     depends ? depends : "", 0);
-	fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	fd = openat(temp_dir.fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_int_equal(fd_write_full(fd, text, (size_t)n), 0);
 	close(fd);
 }
@@ -62,7 +41,7 @@ static void pack(char list[500])
 	size_t at = 0, listed = 0, n = 0;
 
 	list[0] = '\0';
-	if (kernel_modules_pack(dir_fd, &b, &e) < 0)
+	if (kernel_modules_pack(temp_dir.fd, &b, &e) < 0)
 		fail_msg("%s", e.msg);
 	while (cpio_next(&b, &at, &x)) {
 		if (strcmp(x.path, "modules.list") == 0) {
@@ -114,9 +93,9 @@ static void odd_trees(void **state)
 	module_put("overlay.ko", "overlay"); /* of itself */
 	module_put("fuse.ko", "virtiofs");   /* in a circle */
 	module_put("virtiofs.ko", "fuse");
-	assert_int_equal(symlinkat("/etc/passwd", dir_fd, "ext4.ko"), 0);
-	assert_int_equal(symlinkat("/", dir_fd, "root"), 0);
-	assert_int_equal(mkdirat(dir_fd, "ipv6.ko", 0700), 0);
+	assert_int_equal(symlinkat("/etc/passwd", temp_dir.fd, "ext4.ko"), 0);
+	assert_int_equal(symlinkat("/", temp_dir.fd, "root"), 0);
+	assert_int_equal(mkdirat(temp_dir.fd, "ipv6.ko", 0700), 0);
 	pack(list);
 	assert_string_equal(list, "/modules/overlay.ko\n/modules/fuse.ko\n/modules/virtiofs.ko\n");
 }
@@ -135,7 +114,7 @@ static void too_deep(void **state)
 		snprintf(next, sizeof(next), "m%d", i + 1);
 		module_put(path, next);
 	}
-	assert_int_equal(kernel_modules_pack(dir_fd, &b, &e), -ELOOP);
+	assert_int_equal(kernel_modules_pack(temp_dir.fd, &b, &e), -ELOOP);
 }
 
 static void refused(void **state)
@@ -148,16 +127,16 @@ static void refused(void **state)
 	assert_true(kernel_modules_pack(-1, &b, &e) < 0);
 	module_put("erofs.ko", NULL);
 	module_put("ext4.ko", NULL);
-	assert_true(kernel_modules_pack(dir_fd, &small, &e) < 0);
+	assert_true(kernel_modules_pack(temp_dir.fd, &small, &e) < 0);
 	buf_done(&small);
 	/* a packed one that is none: xz says so, or is not there */
 	module_put("overlay.ko.xz", NULL);
-	assert_true(kernel_modules_pack(dir_fd, &b, &e) < 0);
+	assert_true(kernel_modules_pack(temp_dir.fd, &b, &e) < 0);
 }
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, temp_dir_setup, temp_dir_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(dependencies_first),
 		TEST(nothing_there),

@@ -13,6 +13,7 @@
 #include "fdio.h"
 #include "shape.h"
 #include "store.h"
+#include "temp_dir.h"
 
 static void spec_is_nearly_whole(void **state)
 {
@@ -62,16 +63,15 @@ static void probe_is_cached(void **state)
 {
 	static const char *const spoilt[] = { "", "{", "[]", "{\"stamp\":\"other\"}", NULL };
 	struct vm_driver_ops d = { .name = "test", .probe = probe };
-	char dir[] = "/tmp/caisson-shape-XXXXXX", root[64], run[64], file[64];
+	char root[80], run[80], file[100];
 	struct engine g = { .root = root, .run = run };
 	struct vm_driver_info i;
 	struct err e = { 0 };
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
-	snprintf(root, sizeof(root), "%s/root", dir);
-	snprintf(run, sizeof(run), "%s/run", dir);
-	snprintf(file, sizeof(file), "%s/run/driver-test.json", dir);
+	snprintf(root, sizeof(root), "%s/root", temp_dir.path);
+	snprintf(run, sizeof(run), "%s/run", temp_dir.path);
+	snprintf(file, sizeof(file), "%s/run/driver-test.json", temp_dir.path);
 	probes = 0;
 	for (int k = 0; k < 3; k++) {
 		assert_int_equal(shape_driver_info(&g, &d, &i, &e), 0);
@@ -91,14 +91,13 @@ static void probe_is_cached(void **state)
 		assert_int_equal(shape_driver_info(&g, &d, &i, &e), 0);
 	assert_int_equal(probes, 7);
 	store_close(g.store);
-	assert_int_equal(tree_remove_at(AT_FDCWD, dir, &e), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spec_is_nearly_whole),
-		cmocka_unit_test(probe_is_cached),
+		cmocka_unit_test_setup_teardown(probe_is_cached, temp_dir_setup, temp_dir_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,20 +13,16 @@
 
 int store_dir_make(struct store_dir *d)
 {
-	snprintf(d->path, sizeof(d->path), "%s/caisson-store-XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	if (!mkdtemp(d->path))
+	if (temp_dir_make(&d->dir) < 0)
 		return -1;
-	snprintf(d->root, sizeof(d->root), "%s/root", d->path);
-	snprintf(d->run, sizeof(d->run), "%s/run", d->path);
+	snprintf(d->root, sizeof(d->root), "%s/root", d->dir.path);
+	snprintf(d->run, sizeof(d->run), "%s/run", d->dir.path);
 	return 0;
 }
 
 int store_dir_remove(struct store_dir *d)
 {
-	struct err e;
-
-	return tree_remove_at(AT_FDCWD, d->path, &e);
+	return temp_dir_remove(&d->dir);
 }
 
 void fixture_digest(const void *data, size_t len, char ret[80])

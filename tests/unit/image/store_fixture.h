@@ -7,11 +7,12 @@
 #define STORE_FIXTURE_H
 
 #include "store_write.h"
+#include "temp_dir.h"
 
 struct store_dir {
-	char path[64], root[80], run[80];
+	struct temp_dir dir;
+	char root[80], run[80];
 };
-/* On tmpfs where there is one: the tests sync a lot. */
 int store_dir_make(struct store_dir *d);
 int store_dir_remove(struct store_dir *d);
 

@@ -13,8 +13,7 @@
 
 #include "auth.h"
 #include "fdio.h"
-
-static char dir[] = "/tmp/auth.XXXXXX";
+#include "temp_dir.h"
 
 /* Keeps what it was told in files beside it; the server's name "quiet" has none. */
 static const char helper[] =
@@ -29,21 +28,17 @@ static const char helper[] =
 
 static void put(const char *name, const char *text, mode_t mode)
 {
-	char path[300];
 	struct err e = { 0 };
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	assert_int_equal(file_write_atomic_at(AT_FDCWD, path, mode, text, strlen(text), &e), 0);
+	assert_int_equal(file_write_atomic_at(temp_dir.fd, name, mode, text, strlen(text), &e), 0);
 }
 
 static char *get(const char *name)
 {
-	char path[300];
 	struct buf b = { 0 };
 	struct err e = { 0 };
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	assert_int_equal(file_read_at(AT_FDCWD, path, 1 << 20, &b, &e), 0);
+	assert_int_equal(file_read_at(temp_dir.fd, name, 1 << 20, &b, &e), 0);
 	return buf_take_str(&b);
 }
 
@@ -178,7 +173,7 @@ static void change(void **state)
 	assert_non_null(strstr(text, "plugins"));
 	assert_non_null(strstr(text, "https://index.docker.io/v1/"));
 	assert_null(strstr(text, "\"docker.io\"")); /* one name of it is enough */
-	snprintf(path, sizeof(path), "%s/config.json", dir);
+	snprintf(path, sizeof(path), "%s/config.json", temp_dir.path);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 
@@ -202,7 +197,7 @@ static void link_and_broken(void **state)
 	struct stat st;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/config.json", dir);
+	snprintf(path, sizeof(path), "%s/config.json", temp_dir.path);
 	unlink(path);
 	put("real.json", "{}", 0600);
 	assert_int_equal(symlink("real.json", path), 0);
@@ -264,18 +259,10 @@ static int dir_make(void **state)
 {
 	auto_free char *path = NULL;
 
-	(void)state;
-	if (!mkdtemp(dir) || asprintf(&path, "%s:%s", dir, getenv("PATH")) < 0)
-		return 1;
-	return setenv("DOCKER_CONFIG", dir, 1) < 0 || setenv("PATH", path, 1) < 0;
-}
-
-static int dir_remove(void **state)
-{
-	struct err e = { 0 };
-
-	(void)state;
-	return tree_remove_at(AT_FDCWD, dir, &e);
+	if (temp_dir_setup(state) < 0 ||
+	    asprintf(&path, "%s:%s", temp_dir.path, getenv("PATH")) < 0)
+		return -1;
+	return setenv("DOCKER_CONFIG", temp_dir.path, 1) < 0 || setenv("PATH", path, 1) < 0;
 }
 
 int main(void)
@@ -286,5 +273,5 @@ int main(void)
 		cmocka_unit_test(helpers),
 	};
 
-	return cmocka_run_group_tests(tests, dir_make, dir_remove);
+	return cmocka_run_group_tests(tests, dir_make, temp_dir_teardown);
 }

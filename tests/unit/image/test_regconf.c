@@ -14,10 +14,9 @@
 
 #include "fdio.h"
 #include "regconf.h"
+#include "temp_dir.h"
 
 #define PEM "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-
-static char home[] = "/tmp/regconf.XXXXXX";
 
 static struct regconf *conf_of(const char *text)
 {
@@ -281,10 +280,10 @@ static void file_put(const char *name, const char *text)
 	char path[400];
 	struct err e = { 0 };
 
-	snprintf(path, sizeof(path), "%s/caisson/%s", home, name);
+	snprintf(path, sizeof(path), "%s/caisson/%s", temp_dir.path, name);
 	*strrchr(path, '/') = '\0';
 	assert_int_equal(dir_make_at(AT_FDCWD, path, 0700, &e), 0);
-	snprintf(path, sizeof(path), "%s/caisson/%s", home, name);
+	snprintf(path, sizeof(path), "%s/caisson/%s", temp_dir.path, name);
 	assert_int_equal(file_write_atomic_at(AT_FDCWD, path, 0600, text, strlen(text), &e), 0);
 }
 
@@ -344,17 +343,8 @@ static void certs(void **state)
 
 static int home_make(void **state)
 {
-	(void)state;
 	unsetenv("CAISSON_REGISTRIES_CONF");
-	return !mkdtemp(home) || setenv("XDG_CONFIG_HOME", home, 1) < 0;
-}
-
-static int home_remove(void **state)
-{
-	struct err e = { 0 };
-
-	(void)state;
-	return tree_remove_at(AT_FDCWD, home, &e);
+	return temp_dir_setup(state) < 0 || setenv("XDG_CONFIG_HOME", temp_dir.path, 1) < 0;
 }
 
 int main(void)
@@ -366,5 +356,5 @@ int main(void)
 		cmocka_unit_test(certs),
 	};
 
-	return cmocka_run_group_tests(tests, home_make, home_remove);
+	return cmocka_run_group_tests(tests, home_make, temp_dir_teardown);
 }

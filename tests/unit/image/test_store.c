@@ -100,9 +100,9 @@ static void places_come_from_the_environment(void **state)
 	assert_string_equal(store_run_path(s), d->run);
 	store_close(s);
 	/* a relative path is made absolute: other processes are told of it */
-	assert_int_equal(chdir(d->path), 0);
+	assert_int_equal(chdir(d->dir.path), 0);
 	assert_int_equal(store_open("rel/store", "rel/run", &s, &e), 0);
-	snprintf(data, sizeof(data), "%s/rel/store", d->path);
+	snprintf(data, sizeof(data), "%s/rel/store", d->dir.path);
 	assert_string_equal(store_root_path(s), data);
 	store_close(s);
 	assert_int_equal(chdir("/"), 0);
@@ -123,7 +123,7 @@ static void refuses_a_root_that_is_not_private(void **state)
 	assert_int_equal(store_open(d->root, d->run, &s, &e), -EPERM);
 	assert_non_null(strstr(e.msg, "written by others"));
 	assert_int_equal(chmod(d->root, 0700), 0);
-	snprintf(file, sizeof(file), "%s/file", d->path);
+	snprintf(file, sizeof(file), "%s/file", d->dir.path);
 	assert_int_equal(fixture_write(AT_FDCWD, file, "x", 1, &e), 0);
 	assert_int_equal(store_open(file, d->run, &s, &e), -ENOTDIR);
 	if (geteuid() == 0) {

@@ -462,7 +462,7 @@ static void log_stays_short(void **state)
 	store_close(p->s);
 	store_close(p->other);
 	p->s = p->other = NULL;
-	for (int i = 0; i < 600; i++) {
+	for (int i = 0; i < 500; i++) {
 		struct store *s;
 
 		assert_int_equal(store_open(dir.root, dir.run, &s, &e), 0);
@@ -471,7 +471,7 @@ static void log_stays_short(void **state)
 		if (fstatat(store_root_fd(s), "caisson.db-wal", &st, 0) < 0)
 			st.st_size = 0;
 		store_close(s);
-		assert_in_range(st.st_size, 0, 3 << 20);
+		assert_in_range(st.st_size, 0, 2300000);
 	}
 }
 

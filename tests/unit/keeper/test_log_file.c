@@ -11,28 +11,7 @@
 
 #include "fdio.h"
 #include "log_file.h"
-
-static char dir[64];
-static int dir_fd = -1;
-
-static int setup(void **state)
-{
-	(void)state;
-	snprintf(dir, sizeof(dir), "/tmp/caisson-log-XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
-	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return dir_fd < 0;
-}
-
-static int teardown(void **state)
-{
-	struct err e;
-
-	(void)state;
-	fd_drop(&dir_fd);
-	return tree_remove_at(AT_FDCWD, dir, &e);
-}
+#include "temp_dir.h"
 
 /* "log|stream;" of each line; the time is only looked at. */
 static void log_print(struct buf *out)
@@ -42,7 +21,7 @@ static void log_print(struct buf *out)
 
 	buf_clear(out);
 	assert_int_equal(buf_add(out, "", 0), 0);
-	assert_int_equal(file_read_at(dir_fd, LOG_FILE_NAME, 1 << 20, &b, &e), 0);
+	assert_int_equal(file_read_at(temp_dir.fd, LOG_FILE_NAME, 1 << 20, &b, &e), 0);
 	for (char *line = b.data, *end; line && (end = strchr(line, '\n')); line = end + 1) {
 		static const char head[] = "{\"log\":\"", middle[] = "\",\"stream\":\"std";
 		char *stream;
@@ -65,8 +44,8 @@ static void expect(const char *const *pieces, size_t n, const char *want)
 	struct log_file l;
 	struct err e = { 0 };
 
-	(void)unlinkat(dir_fd, LOG_FILE_NAME, 0); /* of the row before, if any */
-	assert_int_equal(log_file_open(dir_fd, &l, &e), 0);
+	(void)unlinkat(temp_dir.fd, LOG_FILE_NAME, 0); /* of the row before, if any */
+	assert_int_equal(log_file_open(temp_dir.fd, &l, &e), 0);
 	for (size_t i = 0; i < n; i++) /* "2" before the text: stderr */
 		log_file_add(&l, pieces[i][0] == '2', pieces[i] + 1, strlen(pieces[i] + 1));
 	log_file_done(&l);
@@ -121,7 +100,7 @@ static void long_lines_are_split(void **state)
 	(void)state;
 	memset(big, 'x', sizeof(big));
 	big[sizeof(big) - 10] = '\n';
-	assert_int_equal(log_file_open(dir_fd, &l, &e), 0);
+	assert_int_equal(log_file_open(temp_dir.fd, &l, &e), 0);
 	log_file_add(&l, false, "xx", 2);
 	log_file_add(&l, false, big, sizeof(big));
 	log_file_done(&l);
@@ -143,7 +122,7 @@ static void appended(void **state)
 	for (int i = 0; i < 2; i++) {
 		struct log_file l;
 
-		assert_int_equal(log_file_open(dir_fd, &l, &e), 0);
+		assert_int_equal(log_file_open(temp_dir.fd, &l, &e), 0);
 		log_file_add(&l, false, "a\n", 2);
 		log_file_done(&l);
 	}
@@ -157,15 +136,15 @@ static void refused(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	assert_int_equal(symlinkat("/dev/null", dir_fd, LOG_FILE_NAME), 0);
-	assert_int_equal(log_file_open(dir_fd, &l, &e), -ELOOP);
+	assert_int_equal(symlinkat("/dev/null", temp_dir.fd, LOG_FILE_NAME), 0);
+	assert_int_equal(log_file_open(temp_dir.fd, &l, &e), -ELOOP);
 	assert_int_equal(log_file_open(-1, &l, &e), -EBADF);
 	log_file_done(&l);
 }
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, temp_dir_setup, temp_dir_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(lines),
 		TEST(long_lines_are_split),
