@@ -1,27 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * doc.c - [U] index, manifest and config of an image; see doc.h
+ * doc.c - [U] index and manifest of an image; see doc.h
  *
  * Hostile: all bytes, and the content type beside them. Invariants of what gets through: I1 every
  * digest is valid, every size is 0 .. DOC_BLOB_MAX. I2 a document is an index or a manifest by its
  * media type, by its fields and by what was said outside, never two of them at once. I3 one digest
- * has one size. Objects inside one another are counted before the JSON reader sees them.
+ * has one size.
  */
-#include "doc.h"
-
-#include <jansson.h>
 #include <string.h>
-#include <time.h>
 
 #include "buf.h"
-#include "json_text.h"
+#include "doc_internal.h"
 
-#define DOC_NESTING_MAX 64U
-#define NS_PER_S        1000000000LL
-#define CREATED_MAX_S   (INT64_MAX / NS_PER_S - 1)
-
-#define DOCKER_CONFIG   "application/vnd.docker.container.image.v1+json"
-#define OCI_CONFIG      "application/vnd.oci.image.config.v1+json"
+#define DOCKER_CONFIG "application/vnd.docker.container.image.v1+json"
+#define OCI_CONFIG    "application/vnd.oci.image.config.v1+json"
 
 static const char *const layer_types[] = {
 	"application/vnd.oci.image.layer.v1.tar",
@@ -32,13 +24,6 @@ static const char *const layer_types[] = {
 	"application/vnd.docker.image.rootfs.diff.tar.zstd",
 };
 
-/* Every key that this file reads of any object. */
-static const char *const keys_read[] = {
-	"schemaVersion", "mediaType", "config",   "layers", "manifests", "fsLayers",
-	"digest",        "size",      "platform", "os",     "variant",   "architecture",
-	"urls",          "rootfs",    "diff_ids", "type",   "created",
-};
-
 static bool is_one_of(const char *s, const char *const *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -47,145 +32,15 @@ static bool is_one_of(const char *s, const char *const *list, size_t n)
 	return false;
 }
 
-/* Text of the document for a message: printable ASCII, cut. */
-static const char *shown(const char *s, char *ret, size_t size)
-{
-	size_t n = 0;
-
-	for (; s && *s && n + 1 < size; s++)
-		ret[n++] = *s < 0x20 || *s == 0x7f ? '?' : *s; /* char is signed */
-	ret[n] = '\0';
-	return ret;
-}
-
-#define SHOWN(s) shown(s, (char[100]){ 0 }, 100)
-
-/* ---- JSON ---- */
-
-static bool nesting_fits(const char *p, size_t len)
-{
-	unsigned depth = 0;
-	bool quoted = false;
-
-	for (size_t i = 0; i < len; i++) {
-		if (quoted && p[i] == '\\')
-			i++;
-		else if (p[i] == '"')
-			quoted = !quoted;
-		else if (!quoted && (p[i] == '{' || p[i] == '[') && ++depth > DOC_NESTING_MAX)
-			return false;
-		else if (!quoted && (p[i] == '}' || p[i] == ']') && depth > 0)
-			depth--;
-	}
-	return true;
-}
-
-static bool looks_like_html(const char *p, size_t len)
-{
-	size_t i = 0;
-
-	while (i < len && strchr(" \t\r\n", p[i]) && p[i])
-		i++;
-	return i < len && p[i] == '<';
-}
-
-/* Keys that differ from ours in case only are read by some readers and not by others. */
-static int keys_check(const json_t *o, struct err *e)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach ((json_t *)o, key, value) {
-		for (size_t i = 0; i < ARRAY_SIZE(keys_read); i++)
-			if (strcasecmp(key, keys_read[i]) == 0 && strcmp(key, keys_read[i]) != 0)
-				return err_plain(e, EBADMSG, "key \"%s\" is not \"%s\"", SHOWN(key),
-						 keys_read[i]);
-	}
-	return 0;
-}
-
-static json_t *object_load(const void *data, size_t len, struct err *e)
-{
-	json_error_t why;
-	json_t *j;
-
-	if (looks_like_html(data, len)) {
-		(void)err_plain(e, EBADMSG, "HTML where JSON was expected");
-		return NULL;
-	}
-	if (!nesting_fits(data, len)) {
-		(void)err_plain(e, EBADMSG, "objects are nested deeper than %u", DOC_NESTING_MAX);
-		return NULL;
-	}
-	j = json_parse(data, len, JSON_REJECT_DUPLICATES, &why);
-	if (!j) {
-		(void)err_plain(e, EBADMSG, "not JSON as it must be: %s", SHOWN(why.text));
-		return NULL;
-	}
-	if (!json_is_object(j)) {
-		json_decref(j);
-		(void)err_plain(e, EBADMSG, "no JSON object");
-		return NULL;
-	}
-	if (keys_check(j, e) < 0) {
-		json_decref(j);
-		return NULL;
-	}
-	return j;
-}
-
-enum duty { MAY_BE, MUST_BE };
-
-static int string_get(const json_t *o, const char *key, enum duty duty, char *ret, size_t size,
-		      struct err *e)
-{
-	const json_t *v = json_object_get(o, key);
-
-	ret[0] = '\0';
-	if (!v && duty == MAY_BE)
-		return 0;
-	if (!json_is_string(v))
-		return err_plain(e, EBADMSG, "\"%s\" is %s", key, v ? "no string" : "missing");
-	if (json_string_length(v) >= size)
-		return err_plain(e, EBADMSG, "\"%s\" is too long", key);
-	memcpy(ret, json_string_value(v), json_string_length(v) + 1);
-	return 0;
-}
-
-static int object_get(const json_t *o, const char *key, json_t **ret, struct err *e)
-{
-	json_t *v = json_object_get(o, key);
-
-	if (!json_is_object(v))
-		return err_plain(e, EBADMSG, "\"%s\" is %s", key, v ? "no object" : "missing");
-	if (keys_check(v, e) < 0)
-		return err_wrap(e, "\"%s\"", key);
-	*ret = v;
-	return 0;
-}
-
-static int array_get(const json_t *o, const char *key, size_t max, const json_t **ret,
-		     struct err *e)
-{
-	const json_t *v = json_object_get(o, key);
-
-	if (!json_is_array(v))
-		return err_plain(e, EBADMSG, "\"%s\" is %s", key, v ? "no array" : "missing");
-	if (json_array_size(v) > max)
-		return err_plain(e, EBADMSG, "\"%s\" has %zu elements, at most %zu are allowed",
-				 key, json_array_size(v), max);
-	*ret = v;
-	return 0;
-}
-
 /* ---- descriptors ---- */
 
 static int platform_get(const json_t *o, struct platform *p, struct err *e)
 {
-	if (string_get(o, "os", MUST_BE, p->os, sizeof(p->os), e) < 0 ||
-	    string_get(o, "architecture", MUST_BE, p->architecture, sizeof(p->architecture), e) < 0)
+	if (doc_string_get(o, "os", DOC_MUST_BE, p->os, sizeof(p->os), e) < 0 ||
+	    doc_string_get(o, "architecture", DOC_MUST_BE, p->architecture, sizeof(p->architecture),
+			   e) < 0)
 		return -e->code;
-	return string_get(o, "variant", MAY_BE, p->variant, sizeof(p->variant), e);
+	return doc_string_get(o, "variant", DOC_MAY_BE, p->variant, sizeof(p->variant), e);
 }
 
 static int size_get(const json_t *o, uint64_t *ret, struct err *e)
@@ -207,16 +62,17 @@ static int descriptor_get(const json_t *o, struct doc_descriptor *d, struct err 
 
 	if (!json_is_object(o))
 		return err_plain(e, EBADMSG, "no object");
-	if (keys_check(o, e) < 0 ||
-	    string_get(o, "mediaType", MUST_BE, d->media_type, sizeof(d->media_type), e) < 0 ||
-	    string_get(o, "digest", MUST_BE, d->digest, sizeof(d->digest), e) < 0 ||
+	if (doc_keys_check(o, e) < 0 ||
+	    doc_string_get(o, "mediaType", DOC_MUST_BE, d->media_type, sizeof(d->media_type), e) <
+		    0 ||
+	    doc_string_get(o, "digest", DOC_MUST_BE, d->digest, sizeof(d->digest), e) < 0 ||
 	    size_get(o, &d->size, e) < 0)
 		return -e->code;
 	if (digest_check(d->digest, e) < 0)
 		return err_plain(e, EBADMSG, "digest \"%s\" is not valid", SHOWN(d->digest));
 	if (!json_object_get(o, "platform"))
 		return 0;
-	if (object_get(o, "platform", &platform, e) < 0 ||
+	if (doc_object_get(o, "platform", &platform, e) < 0 ||
 	    platform_get(platform, &d->platform, e) < 0)
 		return err_wrap(e, "platform");
 	return 0;
@@ -297,12 +153,13 @@ static int manifest_fill(const json_t *j, struct doc *d, struct err *e)
 	const json_t *layers = NULL;
 	json_t *config = NULL;
 
-	if (object_get(j, "config", &config, e) < 0)
+	if (doc_object_get(j, "config", &config, e) < 0)
 		return -e->code;
 	if (descriptor_get(config, &d->config, e) < 0)
 		return err_wrap(e, "config");
 	if (config_check(&d->config, e) < 0 ||
-	    array_get(j, "layers", DOC_LAYERS_MAX, &layers, e) < 0 || list_get(layers, d, e) < 0)
+	    doc_array_get(j, "layers", DOC_LAYERS_MAX, &layers, e) < 0 ||
+	    list_get(layers, d, e) < 0)
 		return -e->code;
 	for (uint32_t i = 0; i < d->n; i++)
 		if (layer_check(json_array_get(layers, i), &d->list[i], e) < 0)
@@ -314,7 +171,7 @@ static int index_fill(const json_t *j, struct doc *d, struct err *e)
 {
 	const json_t *entries = NULL;
 
-	if (array_get(j, "manifests", DOC_ENTRIES_MAX, &entries, e) < 0)
+	if (doc_array_get(j, "manifests", DOC_ENTRIES_MAX, &entries, e) < 0)
 		return -e->code;
 	return list_get(entries, d, e);
 }
@@ -390,7 +247,7 @@ static int type_get(const json_t *j, const char *content_type, struct doc *d, st
 
 	if (outer_type(content_type, outer, e) < 0 || (outer[0] && type_check(outer, e) < 0) ||
 	    version_check(j, e) < 0 ||
-	    string_get(j, "mediaType", MAY_BE, inner, sizeof(inner), e) < 0 ||
+	    doc_string_get(j, "mediaType", DOC_MAY_BE, inner, sizeof(inner), e) < 0 ||
 	    (inner[0] && type_check(inner, e) < 0) || kind_get(j, &d->kind, e) < 0)
 		return -e->code;
 	if (inner[0] && outer[0] && strcmp(inner, outer) != 0)
@@ -421,7 +278,7 @@ int doc_parse(const void *data, size_t len, const char *content_type, struct doc
 	if (len > DOC_INDEX_MAX)
 		return err_plain(e, EFBIG, "a document of %zu bytes, at most %u are allowed", len,
 				 DOC_INDEX_MAX);
-	j = object_load(data, len, e);
+	j = doc_object_load(data, len, e);
 	if (!j)
 		return -e->code;
 	r = type_get(j, content_type, &d, e);
@@ -489,145 +346,5 @@ int doc_index_choose(const struct doc *index, const struct platform *want,
 	if (!best && !untold)
 		return none_fits(index, want, e);
 	*ret = best ? best : untold;
-	return 0;
-}
-
-/* ---- config ---- */
-
-static bool digits_take(const char **at, unsigned n, int *ret)
-{
-	*ret = 0;
-	for (; n > 0; n--, (*at)++) {
-		if (**at < '0' || **at > '9')
-			return false;
-		*ret = *ret * 10 + (**at - '0');
-	}
-	return true;
-}
-
-static bool char_take(const char **at, const char *any)
-{
-	return **at && strchr(any, **at) && (*at)++;
-}
-
-static bool zone_take(const char **at, int *ret_s)
-{
-	int hours, minutes, sign = **at == '-' ? -1 : 1;
-
-	*ret_s = 0;
-	if (char_take(at, "Zz"))
-		return true;
-	if (!char_take(at, "+-") || !digits_take(at, 2, &hours) || !char_take(at, ":") ||
-	    !digits_take(at, 2, &minutes) || hours > 23 || minutes > 59)
-		return false;
-	*ret_s = sign * (hours * 3600 + minutes * 60);
-	return true;
-}
-
-static int64_t fraction_take(const char **at)
-{
-	int64_t ns = 0, unit = NS_PER_S / 10;
-
-	if (!char_take(at, "."))
-		return 0;
-	for (; **at >= '0' && **at <= '9'; (*at)++, unit /= 10)
-		ns += (**at - '0') * unit;
-	return ns;
-}
-
-/* RFC 3339, in years that a 64-bit count of nanoseconds holds; else 0. */
-static int64_t time_parse(const char *s)
-{
-	struct tm t = { 0 };
-	int64_t ns, seconds;
-	int zone;
-
-	if (!digits_take(&s, 4, &t.tm_year) || !char_take(&s, "-") ||
-	    !digits_take(&s, 2, &t.tm_mon) || !char_take(&s, "-") ||
-	    !digits_take(&s, 2, &t.tm_mday) || !char_take(&s, "Tt ") ||
-	    !digits_take(&s, 2, &t.tm_hour) || !char_take(&s, ":") ||
-	    !digits_take(&s, 2, &t.tm_min) || !char_take(&s, ":") || !digits_take(&s, 2, &t.tm_sec))
-		return 0;
-	ns = fraction_take(&s);
-	if (!zone_take(&s, &zone) || *s || t.tm_mon < 1 || t.tm_mon > 12 || t.tm_mday < 1 ||
-	    t.tm_mday > 31 || t.tm_hour > 23 || t.tm_min > 59 || t.tm_sec > 60)
-		return 0;
-	t.tm_year -= 1900;
-	t.tm_mon--;
-	seconds = (int64_t)timegm(&t) - zone;
-	if (seconds > CREATED_MAX_S || seconds < -CREATED_MAX_S)
-		return 0;
-	return seconds * NS_PER_S + ns;
-}
-
-static int diff_ids_get(const json_t *rootfs, struct doc_config *c, struct err *e)
-{
-	const json_t *ids = NULL;
-	char type[16];
-	size_t n;
-
-	if (string_get(rootfs, "type", MUST_BE, type, sizeof(type), e) < 0 ||
-	    array_get(rootfs, "diff_ids", DOC_LAYERS_MAX, &ids, e) < 0)
-		return -e->code;
-	if (strcmp(type, "layers") != 0)
-		return err_plain(e, EBADMSG, "type \"%s\" is not \"layers\"", SHOWN(type));
-	n = json_array_size(ids);
-	c->diff_ids = calloc(n + 1, sizeof(*c->diff_ids));
-	if (!c->diff_ids)
-		return err_set(e, ENOMEM, "config");
-	for (; c->n_diff_ids < n; c->n_diff_ids++) {
-		const char *id = json_string_value(json_array_get(ids, c->n_diff_ids));
-
-		if (!digest_is_valid(id))
-			return err_plain(e, EBADMSG, "diff id \"%s\" is not valid", SHOWN(id));
-		memcpy(c->diff_ids[c->n_diff_ids], id, strlen(id) + 1);
-	}
-	return 0;
-}
-
-static int config_fill(const json_t *j, struct doc_config *c, struct err *e)
-{
-	struct platform *p = &c->platform;
-	const char *created = json_string_value(json_object_get(j, "created"));
-	json_t *rootfs = NULL;
-
-	/* old builders left out one or the other: what is missing is the reader's to judge */
-	if (string_get(j, "os", MAY_BE, p->os, sizeof(p->os), e) < 0 ||
-	    string_get(j, "architecture", MAY_BE, p->architecture, sizeof(p->architecture), e) <
-		    0 ||
-	    string_get(j, "variant", MAY_BE, p->variant, sizeof(p->variant), e) < 0 ||
-	    object_get(j, "rootfs", &rootfs, e) < 0)
-		return -e->code;
-	c->created_ns = created ? time_parse(created) : 0;
-	if (diff_ids_get(rootfs, c, e) < 0)
-		return err_wrap(e, "rootfs");
-	return 0;
-}
-
-void doc_config_done(struct doc_config *c)
-{
-	free(c->diff_ids);
-	*c = (struct doc_config){ 0 };
-}
-
-int doc_config_parse(const void *data, size_t len, struct doc_config *ret, struct err *e)
-{
-	struct doc_config c = { 0 };
-	json_t *j;
-	int r;
-
-	if (len > DOC_CONFIG_MAX)
-		return err_plain(e, EBADMSG, "a config of %zu bytes, at most %u are allowed", len,
-				 DOC_CONFIG_MAX);
-	j = object_load(data, len, e);
-	if (!j)
-		return -e->code;
-	r = config_fill(j, &c, e);
-	json_decref(j);
-	if (r < 0) {
-		doc_config_done(&c);
-		return r;
-	}
-	*ret = c;
 	return 0;
 }
