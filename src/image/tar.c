@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tar.c - [U] tar reader: blocks, headers, contents
+ * tar.c - [U] tar reader: the stream, its order of headers, contents
  *
  * tar_next() skips what is left of the last entry, collects extended headers (pax x and g, GNU L
  * and K) into `meta` until a header with a type of its own comes, and puts the entry together:
@@ -12,53 +12,10 @@
  * map_at on, less map_used, add up to `left`. I3 no allocation before its size was compared with
  * a named limit.
  */
-#include "tar.h"
-
 #include <string.h>
 
 #include "bytes.h"
 #include "tar_internal.h"
-
-/* Offsets and lengths of the header's fields. */
-enum {
-	F_NAME = 0,
-	F_MODE = 100,
-	F_UID = 108,
-	F_GID = 116,
-	F_SIZE = 124,
-	F_MTIME = 136,
-	F_SUM = 148,
-	F_TYPE = 156,
-	F_LINK = 157,
-	F_MAGIC = 257,
-	F_MAJOR = 329,
-	F_MINOR = 337,
-	F_PREFIX = 345,
-	F_GNU_REALSIZE = 483,
-	F_STAR = 508,
-};
-#define NAME_LEN        100U
-#define PREFIX_LEN      155U
-#define PREFIX_LEN_STAR 131U
-
-struct tar {
-	struct byte_source src;
-	const uint8_t *in;
-	size_t in_len;
-	bool in_ended, is_done;
-	uint64_t pos;  /* in the stream, for messages */
-	uint64_t left; /* I1 */
-	uint32_t pad;
-	uint64_t data_pos;
-	bool is_sparse;
-	size_t map_at;
-	uint64_t map_used; /* I2 */
-	struct tar_meta meta;
-	struct buf global; /* records of all global headers */
-	struct buf raw;    /* one extended header */
-	struct buf path, link;
-	uint8_t head[TAR_BLOCK];
-};
 
 int tar_new(const struct byte_source *src, struct tar **ret, struct err *e)
 {
@@ -85,7 +42,7 @@ void tar_free(struct tar *t)
 	free(t);
 }
 
-static int bad(const struct tar *t, struct err *e, const char *what)
+int tar_bad(const struct tar *t, struct err *e, const char *what)
 {
 	return err_plain(e, EBADMSG, "tar: %s (near byte %llu)", what, (unsigned long long)t->pos);
 }
@@ -117,7 +74,7 @@ static int skip(struct tar *t, uint64_t n, struct err *e)
 		if (feed(t, e) < 0)
 			return -e->code;
 		if (t->in_len == 0)
-			return bad(t, e, "ends inside an entry");
+			return tar_bad(t, e, "ends inside an entry");
 		part = (size_t)MIN_OF(n, (uint64_t)t->in_len);
 		take(t, part);
 		n -= part;
@@ -165,7 +122,7 @@ static int read_exactly(struct tar *t, uint8_t *p, size_t len, struct err *e)
 
 	if (read_some(t, p, len, &n, e) < 0)
 		return -e->code;
-	return n == len ? 0 : bad(t, e, "ends inside an entry");
+	return n == len ? 0 : tar_bad(t, e, "ends inside an entry");
 }
 
 static bool is_zero(const uint8_t *p, size_t n)
@@ -180,176 +137,15 @@ static int end_check(struct tar *t, struct err *e)
 		if (feed(t, e) < 0)
 			return -e->code;
 		if (t->in_len == 0)
-			return t->meta.is_pending ? bad(t, e, "ends after an extended header") : 0;
+			return t->meta.is_pending ? tar_bad(t, e, "ends after an extended header")
+						  : 0;
 		if (!is_zero(t->in, t->in_len))
-			return bad(t, e, "data after the end of the archive");
+			return tar_bad(t, e, "data after the end of the archive");
 		take(t, t->in_len);
 	}
 }
 
-/* ---- fields ---- */
-
-static bool base256(const uint8_t *f, size_t len, int64_t *ret)
-{
-	bool is_negative = f[0] & 0x40;
-	uint64_t v = is_negative ? UINT64_MAX : 0;
-
-	for (size_t i = 0; i < len; i++) {
-		uint8_t c = i > 0 ? f[i] : (uint8_t)((f[0] & 0x3f) | (is_negative ? 0xc0 : 0));
-
-		/* what is shifted out, and the sign bit after it, must be copies of the sign */
-		if (v >> 55 != (is_negative ? 0x1ff : 0))
-			return false;
-		v = v << 8 | c;
-	}
-	*ret = (int64_t)v;
-	return true;
-}
-
-bool tar_field_number(const uint8_t *f, size_t len, int64_t *ret)
-{
-	uint64_t v = 0;
-	size_t i = 0;
-
-	if (f[0] & 0x80)
-		return base256(f, len, ret);
-	while (i < len && (f[i] == ' ' || f[i] == 0))
-		i++;
-	for (; i < len && f[i] >= '0' && f[i] <= '7'; i++) /* 12 digits at most: 36 bits */
-		v = v << 3 | (uint64_t)(f[i] - '0');
-	for (; i < len; i++)
-		if (f[i] != ' ' && f[i] != 0)
-			return false;
-	*ret = (int64_t)v;
-	return true;
-}
-
-static bool checksum_is_right(const uint8_t *h)
-{
-	int64_t want, is = 0, is_signed = 0;
-
-	for (size_t i = 0; i < TAR_BLOCK; i++) {
-		uint8_t c = i >= F_SUM && i < F_SUM + 8 ? ' ' : h[i];
-
-		is += c;
-		is_signed += (int8_t)c;
-	}
-	return tar_field_number(h + F_SUM, 8, &want) && (want == is || want == is_signed);
-}
-
-static int field_text(struct buf *b, const uint8_t *f, size_t len, struct err *e)
-{
-	if (buf_add(b, f, strnlen((const char *)f, len)) < 0)
-		return err_set(e, ENOMEM, "tar");
-	return 0;
-}
-
-/* The name of ustar and star has a prefix; GNU uses its place for other things. */
-static int header_path(struct tar *t, struct err *e)
-{
-	const uint8_t *h = t->head;
-	size_t n = memcmp(h + F_STAR, "tar\0", 4) == 0 ? PREFIX_LEN_STAR : PREFIX_LEN;
-
-	buf_clear(&t->path);
-	if (memcmp(h + F_MAGIC, "ustar\0", 6) == 0 && h[F_PREFIX] != 0 &&
-	    (field_text(&t->path, h + F_PREFIX, n, e) < 0 || buf_add_str(&t->path, "/") < 0))
-		return err_set(e, ENOMEM, "tar");
-	return field_text(&t->path, h + F_NAME, NAME_LEN, e);
-}
-
-static const char *text_or_empty(const struct buf *b)
-{
-	return b->data ? b->data : "";
-}
-
-static int entry_names(struct tar *t, struct tar_entry *r, struct err *e)
-{
-	struct tar_meta *m = &t->meta;
-
-	if (header_path(t, e) < 0)
-		return -e->code;
-	buf_clear(&t->link);
-	if (field_text(&t->link, t->head + F_LINK, NAME_LEN, e) < 0)
-		return -e->code;
-	r->path = text_or_empty(m->sparse_name.is_set ? &m->sparse_name.b
-				: m->path.is_set      ? &m->path.b
-				: m->long_path.is_set ? &m->long_path.b
-						      : &t->path);
-	r->link = text_or_empty(m->link.is_set        ? &m->link.b
-				: m->long_link.is_set ? &m->long_link.b
-						      : &t->link);
-	return 0;
-}
-
-/* A header field, unless pax has said it. */
-static int number_get(struct tar *t, const struct tar_number *pax, unsigned int off, size_t len,
-		      int64_t *ret, struct err *e)
-{
-	if (pax && pax->is_set) {
-		*ret = pax->v;
-		return 0;
-	}
-	return tar_field_number(t->head + off, len, ret) ? 0 : bad(t, e, "bad number in a header");
-}
-
-static int id_get(struct tar *t, const struct tar_number *pax, unsigned int off, uint32_t *ret,
-		  struct err *e)
-{
-	int64_t v;
-
-	if (number_get(t, pax, off, 8, &v, e) < 0)
-		return -e->code;
-	if (v < 0 || v >= UINT32_MAX) /* others take these for root */
-		return err_plain(e, EBADMSG, "tar: owner %lld is out of range", (long long)v);
-	*ret = (uint32_t)v;
-	return 0;
-}
-
-static int device_get(struct tar *t, struct tar_entry *r, struct err *e)
-{
-	int64_t major, minor;
-
-	if (number_get(t, NULL, F_MAJOR, 8, &major, e) < 0 ||
-	    number_get(t, NULL, F_MINOR, 8, &minor, e) < 0)
-		return -e->code;
-	if (major < 0 || major > TAR_MAJOR_MAX || minor < 0 || minor > TAR_MINOR_MAX)
-		return err_plain(e, EBADMSG, "tar: device %lld:%lld is out of range",
-				 (long long)major, (long long)minor);
-	r->major = (uint32_t)major;
-	r->minor = (uint32_t)minor;
-	return 0;
-}
-
-static int entry_numbers(struct tar *t, struct tar_entry *r, struct err *e)
-{
-	const struct tar_meta *m = &t->meta;
-	int64_t mode;
-
-	if (number_get(t, NULL, F_MODE, 8, &mode, e) < 0 ||
-	    id_get(t, &m->uid, F_UID, &r->uid, e) < 0 ||
-	    id_get(t, &m->gid, F_GID, &r->gid, e) < 0 ||
-	    number_get(t, &m->mtime, F_MTIME, 12, &r->mtime_sec, e) < 0)
-		return -e->code;
-	r->mode = (uint32_t)mode & 07777;
-	r->mtime_nsec = m->mtime.is_set ? m->mtime_nsec : 0;
-	return r->type == TAR_CHR || r->type == TAR_BLK ? device_get(t, r, e) : 0;
-}
-
 /* ---- contents ---- */
-
-static int size_get(struct tar *t, uint64_t *ret, struct err *e)
-{
-	int64_t v;
-
-	if (number_get(t, &t->meta.size, F_SIZE, 12, &v, e) < 0)
-		return -e->code;
-	if (v < 0)
-		return bad(t, e, "negative size");
-	if ((uint64_t)v > TAR_FILE_MAX)
-		return err_plain(e, EFBIG, "tar: file of more than %llu GiB", TAR_FILE_MAX >> 30);
-	*ret = (uint64_t)v;
-	return 0;
-}
 
 static void contents_set(struct tar *t, uint64_t size)
 {
@@ -371,7 +167,7 @@ static int data_block(void *arg, uint8_t ret[TAR_BLOCK], struct err *e)
 	struct tar *t = arg;
 
 	if (t->left < TAR_BLOCK)
-		return bad(t, e, "map of a sparse file is longer than its data");
+		return tar_bad(t, e, "map of a sparse file is longer than its data");
 	t->left -= TAR_BLOCK;
 	return read_exactly(t, ret, TAR_BLOCK, e);
 }
@@ -400,14 +196,14 @@ static int entry_sparse(struct tar *t, struct tar_entry *r, struct err *e)
 	if (t->head[F_TYPE] == 'S') {
 		m->map.n = 0;
 		if (!tar_field_number(t->head + F_GNU_REALSIZE, 12, &size))
-			return bad(t, e, "bad number in a header");
+			return tar_bad(t, e, "bad number in a header");
 		if (tar_map_read_gnu(&m->map, t->head, head_block, t, e) < 0)
 			return -e->code;
 		return sparse_finish(t, r, size, e);
 	}
 	if (m->sparse_major.is_set && m->sparse_major.v == 1) {
 		if ((m->sparse_minor.is_set && m->sparse_minor.v != 0) || !m->sparse_size.is_set)
-			return bad(t, e, "sparse file of an unknown version");
+			return tar_bad(t, e, "sparse file of an unknown version");
 		m->map.n = 0;
 		if (tar_map_read_pax1(&m->map, data_block, t, e) < 0)
 			return -e->code;
@@ -416,7 +212,7 @@ static int entry_sparse(struct tar *t, struct tar_entry *r, struct err *e)
 	if (!m->has_map)
 		return 0;
 	if (m->is_len_due || !m->sparse_size.is_set)
-		return bad(t, e, "sparse file with half a map");
+		return tar_bad(t, e, "sparse file with half a map");
 	return sparse_finish(t, r, m->sparse_size.v, e);
 }
 
@@ -428,7 +224,7 @@ static int entry_contents(struct tar *t, struct tar_entry *r, struct err *e)
 	char type = (char)t->head[F_TYPE];
 
 	if ((r->type == TAR_REG || type == 'D' || (r->type == TAR_DIR && type != '5')) &&
-	    size_get(t, &size, e) < 0)
+	    tar_header_size(t, &size, e) < 0)
 		return -e->code;
 	contents_set(t, size);
 	if (r->type != TAR_REG)
@@ -447,7 +243,7 @@ int tar_data(struct tar *t, const uint8_t **ret, size_t *ret_len, uint64_t *ret_
 	if (feed(t, e) < 0)
 		return -e->code;
 	if (t->in_len == 0)
-		return bad(t, e, "ends inside a file");
+		return tar_bad(t, e, "ends inside a file");
 	n = (size_t)MIN_OF(t->left, (uint64_t)t->in_len);
 	*ret_off = t->data_pos;
 	if (t->is_sparse) {
@@ -479,7 +275,7 @@ static int extended_read(struct tar *t, struct buf *b, uint64_t max, struct err 
 
 	/* a pax size is of the entry, not of a header before it */
 	if (!tar_field_number(t->head + F_SIZE, 12, &v) || v < 0)
-		return bad(t, e, "bad number in a header");
+		return tar_bad(t, e, "bad number in a header");
 	size = (uint64_t)v;
 	if (size > max || size >= b->max - b->len) /* I3 */
 		return err_plain(e, EFBIG, "tar: extended header of more than %llu bytes",
@@ -520,48 +316,10 @@ static int global_read(struct tar *t, struct err *e)
 	size_t before = t->global.len;
 
 	if (t->meta.is_pending)
-		return bad(t, e, "global header between an entry and its own");
+		return tar_bad(t, e, "global header between an entry and its own");
 	if (extended_read(t, &t->global, TAR_PAX_GLOBAL_MAX, e) < 0)
 		return -e->code;
 	return tar_pax_parse(&t->meta, t->global.data + before, t->global.len - before, true, e);
-}
-
-static int type_get(struct tar *t, const char *path, enum tar_type *ret, struct err *e)
-{
-	size_t n = strlen(path);
-
-	switch (t->head[F_TYPE]) {
-	case '0':
-	case 0:
-	case '7':
-		/* how the oldest archives name a directory */
-		*ret = n > 0 && path[n - 1] == '/' ? TAR_DIR : TAR_REG;
-		return 0;
-	case 'S':
-		*ret = TAR_REG;
-		return 0;
-	case '1':
-		*ret = TAR_HARDLINK;
-		return 0;
-	case '2':
-		*ret = TAR_SYMLINK;
-		return 0;
-	case '3':
-		*ret = TAR_CHR;
-		return 0;
-	case '4':
-		*ret = TAR_BLK;
-		return 0;
-	case '5':
-	case 'D':
-		*ret = TAR_DIR;
-		return 0;
-	case '6':
-		*ret = TAR_FIFO;
-		return 0;
-	default:
-		return bad(t, e, "entry of an unknown type");
-	}
 }
 
 static int entry_fill(struct tar *t, struct tar_entry *r, struct err *e)
@@ -569,8 +327,8 @@ static int entry_fill(struct tar *t, struct tar_entry *r, struct err *e)
 	struct tar_meta *m = &t->meta;
 
 	*r = (struct tar_entry){ 0 };
-	if (entry_names(t, r, e) < 0 || type_get(t, r->path, &r->type, e) < 0 ||
-	    entry_numbers(t, r, e) < 0 || entry_contents(t, r, e) < 0)
+	if (tar_header_names(t, r, e) < 0 || tar_header_type(t, r->path, &r->type, e) < 0 ||
+	    tar_header_numbers(t, r, e) < 0 || entry_contents(t, r, e) < 0)
 		return -e->code;
 	tar_meta_xattrs(m);
 	r->xattrs = m->xattr_view;
@@ -601,8 +359,8 @@ static int extended_take(struct tar *t, struct err *e)
 		r = long_read(t, &t->meta.long_link, e);
 		break;
 	case 'V': /* volume label */
-		r = size_get(t, &t->left, e) < 0 ? -e->code
-						 : skip(t, align_up(t->left, TAR_BLOCK), e);
+		r = tar_header_size(t, &t->left, e) < 0 ? -e->code
+							: skip(t, align_up(t->left, TAR_BLOCK), e);
 		t->left = 0;
 		break;
 	default:
@@ -621,9 +379,10 @@ static int header_read(struct tar *t, struct err *e)
 	if (is_zero(t->head, n))
 		return end_check(t, e);
 	if (n < TAR_BLOCK)
-		return bad(t, e, "ends inside a header");
-	return checksum_is_right(t->head) ? 1
-					  : bad(t, e, "not a tar header, or its checksum is wrong");
+		return tar_bad(t, e, "ends inside a header");
+	return tar_header_is_right(t->head)
+		       ? 1
+		       : tar_bad(t, e, "not a tar header, or its checksum is wrong");
 }
 
 int tar_next(struct tar *t, struct tar_entry *ret, struct err *e)

@@ -42,6 +42,56 @@ struct tar_meta {
 	struct tar_map map;
 };
 
+/* Offsets and lengths of the header's fields. */
+enum {
+	F_NAME = 0,
+	F_MODE = 100,
+	F_UID = 108,
+	F_GID = 116,
+	F_SIZE = 124,
+	F_MTIME = 136,
+	F_SUM = 148,
+	F_TYPE = 156,
+	F_LINK = 157,
+	F_MAGIC = 257,
+	F_MAJOR = 329,
+	F_MINOR = 337,
+	F_PREFIX = 345,
+	F_GNU_REALSIZE = 483,
+	F_STAR = 508,
+};
+/* The reader; what I1 and I2 are is at the head of tar.c. */
+struct tar {
+	struct byte_source src;
+	const uint8_t *in;
+	size_t in_len;
+	bool in_ended, is_done;
+	uint64_t pos;  /* in the stream, for messages */
+	uint64_t left; /* I1 */
+	uint32_t pad;
+	uint64_t data_pos;
+	bool is_sparse;
+	size_t map_at;
+	uint64_t map_used; /* I2 */
+	struct tar_meta meta;
+	struct buf global; /* records of all global headers */
+	struct buf raw;    /* one extended header */
+	struct buf path, link;
+	uint8_t head[TAR_BLOCK];
+};
+
+/* tar.c: -EBADMSG, with the place in the stream. */
+must_check int tar_bad(const struct tar *t, struct err *e, const char *what);
+
+/* tar_header.c: of the header at hand */
+bool tar_header_is_right(const uint8_t *h); /* its checksum */
+must_check int tar_header_names(struct tar *t, struct tar_entry *r, struct err *e);
+must_check int tar_header_numbers(struct tar *t, struct tar_entry *r, struct err *e);
+must_check int tar_header_size(struct tar *t, uint64_t *ret, struct err *e);
+must_check int tar_header_type(struct tar *t, const char *path, enum tar_type *ret, struct err *e);
+/* Octal or base 256. */
+bool tar_field_number(const uint8_t *f, size_t len, int64_t *ret);
+
 /* tar_pax.c */
 void tar_meta_clear(struct tar_meta *m);
 void tar_meta_done(struct tar_meta *m);
@@ -67,8 +117,5 @@ must_check int tar_map_read_gnu(struct tar_map *m, const uint8_t head[TAR_BLOCK]
 				tar_block_fn *block, void *arg, struct err *e);
 /* The map at the start of the data, pax 1.0. */
 must_check int tar_map_read_pax1(struct tar_map *m, tar_block_fn *block, void *arg, struct err *e);
-
-/* tar.c: octal or base 256 field of a header. */
-bool tar_field_number(const uint8_t *f, size_t len, int64_t *ret);
 
 #endif
