@@ -7,66 +7,23 @@
  * what an app prints. Data from the host is kept in `input` (at most AGENT_WINDOW, by credit) until
  * the process takes it.
  *
- * Life: RUN makes a stream and a process; FAILED ends it at once; otherwise STARTED, data, and
- * after the end of the process: what is left in the pipes for at most LINGER_MS, ends of stdout and
- * stderr, EXITED.
+ * Life: RUN makes a stream and a process (stream_start.c); FAILED ends it at once; otherwise
+ * STARTED, data, and after the end of the process: what is left in the pipes for at most LINGER_MS,
+ * ends of stdout and stderr, EXITED.
  */
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "bytes.h"
 #include "fdio.h"
-#include "guest_internal.h"
 #include "log.h"
-#include "stage_order.h"
+#include "streams_internal.h"
 
 #define LINGER_MS 100
 #define OUT_HIGH  (128U << 10) /* bytes waiting for the host above which no process is read */
-#define CHANNELS  2
-
-struct streams;
-
-struct channel { /* stdout or stderr, from the process to the host */
-	struct stream *stream;
-	struct loop_watch *watch;
-	int fd; /* -1: ended or never there */
-	uint16_t type;
-	uint32_t credit;
-	bool is_hungry; /* data may be there, but there was no credit or room */
-};
-
-struct stream {
-	struct streams *all;
-	struct stream *next;
-	uint32_t id;
-	pid_t pid;
-	bool is_tty, has_exited, was_oom;
-	uint32_t status;
-	struct channel out[CHANNELS];
-	int in_fd; /* -1: closed. With a terminal the same open file as out[0].fd, another
-		      descriptor */
-	struct loop_watch *in_watch;
-	struct buf input;
-	bool input_ended;
-	struct loop_timer *linger;
-};
-
-struct streams {
-	struct loop *loop;
-	struct stream *list;
-	uint32_t n;
-	struct stage stage;
-	struct buf *out;
-	void (*kick)(void *arg);
-	void *kick_arg;
-	uint64_t oom_kills;
-};
 
 static void channel_readable(void *arg, uint32_t events);
 static void input_writable(void *arg, uint32_t events);
@@ -74,16 +31,16 @@ static void linger_over(void *arg);
 
 /* ---- messages to the host ---- */
 
-static void sent(struct streams *s, int rc)
+void streams_sent(struct streams *s, int rc)
 {
 	if (rc < 0)
 		log_error("out of memory for the host's messages");
 	s->kick(s->kick_arg);
 }
 
-static void send_failed(struct streams *s, uint32_t id, uint32_t code, const char *text)
+void streams_send_failed(struct streams *s, uint32_t id, uint32_t code, const char *text)
 {
-	sent(s, agent_put_text(s->out, AGENT_FAILED, id, 0, code, text));
+	streams_sent(s, agent_put_text(s->out, AGENT_FAILED, id, 0, code, text));
 }
 
 static void send_exited(struct stream *st)
@@ -92,12 +49,12 @@ static void send_exited(struct stream *st)
 
 	put_le32(raw, st->status);
 	put_le32(raw + 4, st->was_oom);
-	sent(st->all, agent_put(st->all->out, AGENT_EXITED, st->id, raw, sizeof(raw)));
+	streams_sent(st->all, agent_put(st->all->out, AGENT_EXITED, st->id, raw, sizeof(raw)));
 }
 
 /* ---- streams ---- */
 
-static struct stream *stream_find(struct streams *s, uint32_t id)
+struct stream *stream_find(struct streams *s, uint32_t id)
 {
 	struct stream *st = s->list;
 
@@ -113,7 +70,8 @@ static void channel_close(struct channel *c)
 	loop_watch_drop(c->watch);
 	c->watch = NULL;
 	fd_drop(&c->fd);
-	sent(c->stream->all, agent_put(c->stream->all->out, c->type, c->stream->id, NULL, 0));
+	streams_sent(c->stream->all,
+		     agent_put(c->stream->all->out, c->type, c->stream->id, NULL, 0));
 }
 
 static void input_close(struct stream *st)
@@ -124,7 +82,7 @@ static void input_close(struct stream *st)
 	buf_done(&st->input);
 }
 
-static void stream_free(struct stream *st)
+void stream_free(struct stream *st)
 {
 	struct stream **p = &st->all->list;
 
@@ -139,6 +97,46 @@ static void stream_free(struct stream *st)
 	}
 	loop_timer_drop(st->linger);
 	free(st);
+}
+
+struct stream *stream_new(struct streams *s, uint32_t id)
+{
+	struct stream *st = calloc(1, sizeof(*st));
+	struct err e;
+
+	if (!st)
+		return NULL;
+	st->all = s;
+	st->id = id;
+	st->in_fd = -1;
+	for (int i = 0; i < CHANNELS; i++)
+		st->out[i] = (struct channel){ .stream = st,
+					       .fd = -1,
+					       .type = i ? AGENT_STDERR : AGENT_STDOUT,
+					       .credit = AGENT_WINDOW };
+	if (loop_timer_new(s->loop, linger_over, st, &st->linger, &e) < 0) {
+		free(st);
+		return NULL;
+	}
+	st->next = s->list;
+	s->list = st;
+	s->n++;
+	return st;
+}
+
+int stream_watch(struct stream *st, struct err *e)
+{
+	for (int i = 0; i < CHANNELS; i++) {
+		struct channel *c = &st->out[i];
+
+		if (c->fd >= 0 && loop_watch_fd(st->all->loop, c->fd, EPOLLIN, channel_readable, c,
+						&c->watch, e) < 0)
+			return -e->code;
+	}
+	if (st->in_fd >= 0 &&
+	    loop_watch_fd(st->all->loop, st->in_fd, 0, input_writable, st, &st->in_watch, e) < 0)
+		return -e->code;
+	return 0;
 }
 
 /* After the process's end: once both channels have ended, or lingered long enough, say so and
@@ -192,7 +190,7 @@ static bool channel_read(struct channel *c)
 		return false;
 	}
 	c->credit -= (uint32_t)n;
-	sent(s, agent_put(s->out, c->type, c->stream->id, data, (size_t)n));
+	streams_sent(s, agent_put(s->out, c->type, c->stream->id, data, (size_t)n));
 	return true;
 }
 
@@ -246,7 +244,8 @@ static void input_flush(struct stream *st)
 		done += (size_t)n;
 	}
 	if (done)
-		sent(st->all, agent_put_credit(st->all->out, st->id, (uint32_t)done, AGENT_STDIN));
+		streams_sent(st->all,
+			     agent_put_credit(st->all->out, st->id, (uint32_t)done, AGENT_STDIN));
 	buf_consume(&st->input, done);
 	if (st->in_fd < 0)
 		return;
@@ -272,8 +271,8 @@ static void input_frame(struct stream *st, struct agent_bytes data)
 
 	if (st->in_fd < 0) {
 		if (data.len)
-			sent(st->all,
-			     agent_put_credit(st->all->out, st->id, data.len, AGENT_STDIN));
+			streams_sent(st->all,
+				     agent_put_credit(st->all->out, st->id, data.len, AGENT_STDIN));
 		return;
 	}
 	if (!data.len) {
@@ -285,231 +284,6 @@ static void input_frame(struct stream *st, struct agent_bytes data)
 		log_error("the host sent more input than it had credit for");
 	}
 	input_flush(st);
-}
-
-/* ---- starting ---- */
-
-static void pipes_drop(int p[2])
-{
-	fd_drop(&p[0]);
-	fd_drop(&p[1]);
-}
-
-static int pipe_make(int p[2], int ours)
-{
-	if (pipe2(p, O_CLOEXEC) < 0)
-		return -errno;
-	return fd_set_nonblock(p[ours], true);
-}
-
-/* Descriptors of the child into `io`, ours into the stream. */
-static int io_pipes(struct stream *st, bool wants_in, struct process_io *io)
-{
-	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
-
-	if (wants_in ? pipe_make(in, 1) < 0 : (in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
-		goto fail;
-	if (pipe_make(out, 0) < 0 || pipe_make(err, 0) < 0)
-		goto fail;
-	*io = (struct process_io){ in[0], out[1], err[1], false };
-	st->in_fd = in[1];
-	st->out[0].fd = out[0];
-	st->out[1].fd = err[0];
-	return 0;
-fail:
-	pipes_drop(in);
-	pipes_drop(out);
-	pipes_drop(err);
-	return -errno;
-}
-
-static int io_terminal(struct stream *st, bool wants_in, struct process_io *io)
-{
-	int unlock = 0,
-	    master = openat(st->all->stage.devpts, "ptmx",
-			    O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK),
-	    slave;
-
-	if (master < 0)
-		return -errno;
-	slave = ioctl(master, TIOCSPTLCK, &unlock) < 0
-			? -1
-			: ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (slave < 0) {
-		close(master);
-		return -errno;
-	}
-	*io = (struct process_io){ slave, fcntl(slave, F_DUPFD_CLOEXEC, 3),
-				   fcntl(slave, F_DUPFD_CLOEXEC, 3), true };
-	st->out[0].fd = master;
-	st->in_fd = wants_in ? fcntl(master, F_DUPFD_CLOEXEC, 3) : -1;
-	st->is_tty = true;
-	return 0;
-}
-
-static void io_done(struct process_io *io)
-{
-	fd_drop(&io->in);
-	fd_drop(&io->out);
-	fd_drop(&io->err);
-}
-
-static struct stream *stream_new(struct streams *s, uint32_t id)
-{
-	struct stream *st = calloc(1, sizeof(*st));
-	struct err e;
-
-	if (!st)
-		return NULL;
-	st->all = s;
-	st->id = id;
-	st->in_fd = -1;
-	for (int i = 0; i < CHANNELS; i++)
-		st->out[i] = (struct channel){ .stream = st,
-					       .fd = -1,
-					       .type = i ? AGENT_STDERR : AGENT_STDOUT,
-					       .credit = AGENT_WINDOW };
-	if (loop_timer_new(s->loop, linger_over, st, &st->linger, &e) < 0) {
-		free(st);
-		return NULL;
-	}
-	st->next = s->list;
-	s->list = st;
-	s->n++;
-	return st;
-}
-
-static int stream_watch(struct stream *st, struct err *e)
-{
-	for (int i = 0; i < CHANNELS; i++) {
-		struct channel *c = &st->out[i];
-
-		if (c->fd >= 0 && loop_watch_fd(st->all->loop, c->fd, EPOLLIN, channel_readable, c,
-						&c->watch, e) < 0)
-			return -e->code;
-	}
-	if (st->in_fd >= 0 &&
-	    loop_watch_fd(st->all->loop, st->in_fd, 0, input_writable, st, &st->in_watch, e) < 0)
-		return -e->code;
-	return 0;
-}
-
-/* Wait for the end of the socket (running), or for the reason why not. Returns 0 or the user's exit
- * code. */
-static int answer_wait(int sock, char *text, size_t len)
-{
-	struct stage_answer a = { 0 };
-	ssize_t n = recv(sock, &a, sizeof(a), 0);
-
-	if (n == 0)
-		return 0;
-	a.text[sizeof(a.text) - 1] = '\0';
-	snprintf(text, len, "%s",
-		 n == (ssize_t)sizeof(a) ? a.text : "the process could not be started");
-	return n == (ssize_t)sizeof(a) && a.code ? (int)a.code : 125;
-}
-
-static int main_start(struct streams *s, struct stream *st, struct agent_bytes payload,
-		      const struct process_io *io, char *text, size_t len)
-{
-	struct stage_order o = { .len = payload.len };
-	int fds[3] = { io->in, io->out, io->err };
-	const uint8_t *p = payload.data;
-
-	st->pid = s->stage.pid;
-	s->stage.is_used = true;
-	if (fd_send(s->stage.sock, &o, sizeof(o), fds, 3) < 0)
-		return answer_wait(s->stage.sock, text, len) ?: 125;
-	for (uint32_t at = 0; at < payload.len;) {
-		uint32_t n = MIN_OF(payload.len - at, 32768U);
-
-		if (send(s->stage.sock, p + at, n, MSG_NOSIGNAL) < 0)
-			return 125;
-		at += n;
-	}
-	return answer_wait(s->stage.sock, text, len);
-}
-
-static _Noreturn void exec_child(const struct stage *stage, const struct agent_run *r,
-				 const struct process_io *io, int sock)
-{
-	struct stage_answer a = { 0 };
-
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0,
-		    0); /* until exec, nothing of the app may look in here */
-	if (setns(stage->mnt_ns, CLONE_NEWNS) < 0 || setns(stage->ipc_ns, CLONE_NEWIPC) < 0) {
-		a.code = 125;
-		snprintf(a.text, sizeof(a.text), "enter the machine's namespaces: %s",
-			 strerror(errno));
-	} else {
-		a.code = (uint32_t)process_become(r, io, a.text, sizeof(a.text));
-	}
-	if (send(sock, &a, sizeof(a), MSG_NOSIGNAL) < 0)
-		_exit(125);
-	_exit((int)a.code);
-}
-
-static int exec_start(struct streams *s, struct stream *st, const struct agent_run *r,
-		      const struct process_io *io, char *text, size_t len)
-{
-	auto_fd own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-	int pair[2], code = 125;
-
-	snprintf(text, len, "the machine's main process is not running");
-	if (own < 0 || s->stage.pid <= 0 || !s->stage.is_used ||
-	    setns(s->stage.pid_ns, CLONE_NEWPID) < 0)
-		return 125;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0) {
-		st->pid = fork();
-		if (st->pid == 0)
-			exec_child(&s->stage, r, io, pair[1]);
-		close(pair[1]);
-		code = st->pid < 0 ? 125 : answer_wait(pair[0], text, len);
-		close(pair[0]);
-	}
-	if (setns(own, CLONE_NEWPID) < 0)
-		log_error("return to the own namespace: %s", strerror(errno));
-	return code;
-}
-
-static void run_frame(struct streams *s, const struct agent_frame *f)
-{
-	struct process_io io = { -1, -1, -1, false };
-	struct agent_run r;
-	struct stream *st;
-	struct err e = { 0 };
-	char text[400] = "";
-	int code = 125;
-
-	if (agent_get_run(f->payload, &r, &e) < 0) {
-		send_failed(s, f->stream, 125, e.msg);
-		return;
-	}
-	st = s->n < AGENT_STREAMS_MAX && !stream_find(s, f->stream) ? stream_new(s, f->stream)
-								    : NULL;
-	if (!st) {
-		send_failed(s, f->stream, 125, "too many processes, or the stream is in use");
-	} else if ((r.flags & AGENT_RUN_TTY ? io_terminal : io_pipes)(st, r.flags & AGENT_RUN_STDIN,
-								      &io) < 0) {
-		snprintf(text, sizeof(text), "pipes or terminal: %s", strerror(errno));
-	} else if ((r.flags & AGENT_RUN_MAIN) && (!s->stage.pid || s->stage.is_used)) {
-		snprintf(text, sizeof(text),
-			 "no root is mounted, or the main process runs already");
-	} else {
-		code = r.flags & AGENT_RUN_MAIN
-			       ? main_start(s, st, f->payload, &io, text, sizeof(text))
-			       : exec_start(s, st, &r, &io, text, sizeof(text));
-	}
-	io_done(&io);
-	agent_run_done(&r);
-	if (!st)
-		return;
-	if (code == 0 && stream_watch(st, &e) == 0) {
-		sent(s, agent_put_u32(s->out, AGENT_STARTED, st->id, (uint32_t)st->pid));
-		return;
-	}
-	send_failed(s, st->id, (uint32_t)(code ? code : 125), code ? text : e.msg);
-	stream_free(st);
 }
 
 /* ---- the rest ---- */
@@ -558,7 +332,7 @@ void streams_frame(struct streams *s, const struct agent_frame *f)
 	struct stream *st = stream_find(s, f->stream);
 
 	if (f->type == AGENT_RUN)
-		run_frame(s, f);
+		streams_run_frame(s, f);
 	else if (!st)
 		return; /* ended while the host's frame was on its way */
 	else if (f->type == AGENT_STDIN)
