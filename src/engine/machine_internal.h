@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* machine_internal.h - shared by engine_machine*.c and machine_conn.c */
+/* machine_internal.h - shared by engine_machine*.c, machine_conn.c and machine_pump.c */
 #ifndef MACHINE_INTERNAL_H
 #define MACHINE_INTERNAL_H
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* machine_conn_internal.h - a connection, for machine_conn.c and machine_pump.c only */
+#ifndef MACHINE_CONN_INTERNAL_H
+#define MACHINE_CONN_INTERNAL_H
+
+#include "ctl.h"
+#include "machine_internal.h"
+
+#define READ_CHUNK (32U << 10)
+#define KEYS_MAX   16U
+
+struct machine_conn {
+	struct engine *g;
+	char id[65];
+	int fd;
+	bool is_exec, wants_stdin, has_tty, has_started;
+	uint8_t keys[KEYS_MAX];
+	size_t n_keys, n_matched;
+	struct buf in, out;
+};
+
+/* "ctrl-p,ctrl-q", "a", "ctrl-\\": as Docker has them. "" is none, NULL the usual ones. */
+must_check int machine_keys_parse(struct machine_conn *c, const char *keys, struct err *e);
+/* What an AGENT_ERROR or AGENT_FAILED says. */
+must_check int machine_failure_get(const struct agent_frame *f, struct err *e);
+
+#endif
