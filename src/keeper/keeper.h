@@ -102,7 +102,7 @@ void link_credit(struct keeper *k, uint32_t stream, uint16_t type, uint32_t byte
 /* ---- keeper_session.c: clients ---- */
 must_check int session_new(struct keeper *k, int fd /* taken over */, struct session **ret,
 			   struct err *e);
-must_check int session_attach(struct session *s, const struct ctl_attach *a);
+must_check int session_attach(struct session *s, const struct ctl_attach *a); /* keeper_request.c */
 must_check int sessions_listen(struct keeper *k, struct err *e);
 void sessions_output(struct keeper *k, const struct agent_frame *f);
 void sessions_started(struct keeper *k, const struct agent_frame *f);

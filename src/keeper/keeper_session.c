@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * keeper_session.c - clients: attach, exec, stop, wait, signals
+ * keeper_session.c - connections of clients, and what goes to them
  *
- * A session is one connection. Output that a client does not take fast enough stays in its buffer;
- * while an attached client has more than KEEPER_OUT_HIGH waiting, the guest gets no new credit for
- * that process, so the app waits, as it would on a slow terminal. The log never waits. Input is
- * read from a client only while the guest has given credit for it.
+ * A session is one connection; what its client asks for is keeper_request.c's. Output that a client
+ * does not take fast enough stays in its buffer; while an attached client has more than
+ * KEEPER_OUT_HIGH waiting, the guest gets no new credit for that process, so the app waits, as it
+ * would on a slow terminal. The log never waits. Input is read from a client only while the guest
+ * has given credit for it.
  */
 #include <string.h>
 #include <sys/socket.h>
@@ -13,30 +14,14 @@
 
 #include "bytes.h"
 #include "fdio.h"
-#include "keeper.h"
+#include "keeper_session_internal.h"
 #include "log.h"
-#include "vm_record.h"
 
 #define SESSIONS_MAX AGENT_STREAMS_MAX
 #define IN_MAX       (AGENT_HEAD_LEN + AGENT_PAYLOAD_MAX + AGENT_DATA_MAX)
 #define OUT_MAX      (16U << 20)
 #define DRAIN_S      5
 #define SOCKET_NAME  "ctl.sock"
-
-enum session_kind { SESSION_NEW, SESSION_ATTACH, SESSION_EXEC, SESSION_WAIT };
-
-struct session {
-	struct keeper *k;
-	struct session *next;
-	int fd; /* -1: the client is gone, its process is not */
-	struct loop_watch *watch;
-	enum session_kind kind;
-	bool wants_output, wants_stdin, is_closing;
-	uint32_t stream;
-	uint32_t unread[2]; /* exec: output without credit yet */
-	uint64_t in_credit; /* exec */
-	struct buf in, out;
-};
 
 static void session_drop(struct session *s)
 {
@@ -53,15 +38,13 @@ static void session_drop(struct session *s)
 	free(s);
 }
 
-static bool session_lives(const struct keeper *k, const struct session *which)
+bool session_lives(const struct keeper *k, const struct session *which)
 {
 	for (const struct session *s = k->sessions; s; s = s->next)
 		if (s == which)
 			return true;
 	return false;
 }
-
-static void frames_handle(struct session *s);
 
 /* ---- credit for output ---- */
 
@@ -95,15 +78,15 @@ static void credit_look(struct session *s)
 
 /* ---- to the client ---- */
 
-static uint64_t *in_credit(struct session *s)
+uint64_t *session_in_credit(struct session *s)
 {
 	return s->kind == SESSION_ATTACH ? &s->k->main_in_credit : &s->in_credit;
 }
 
 static void watch_update(struct session *s)
 {
-	bool may_read =
-		!s->wants_stdin || *in_credit(s) >= AGENT_DATA_MAX || s->k->phase != KEEPER_RUNNING;
+	bool may_read = !s->wants_stdin || *session_in_credit(s) >= AGENT_DATA_MAX ||
+			s->k->phase != KEEPER_RUNNING;
 	struct err e = { 0 };
 
 	if (s->watch && loop_watch_set(s->watch,
@@ -163,7 +146,7 @@ static bool session_flush(struct session *s)
 }
 
 /* False when the session is gone. */
-static bool reply(struct session *s, int rc)
+bool session_reply(struct session *s, int rc)
 {
 	if (s->fd < 0)
 		return true;
@@ -175,18 +158,18 @@ static bool reply(struct session *s, int rc)
 }
 
 /* Its last word. */
-static void reply_last(struct session *s, int rc)
+void session_reply_last(struct session *s, int rc)
 {
 	s->is_closing = true;
 	if (s->fd < 0)
 		session_drop(s);
 	else
-		(void)reply(s, rc);
+		(void)session_reply(s, rc);
 }
 
-static void reply_error(struct session *s, uint32_t code, const char *text)
+void session_reply_error(struct session *s, uint32_t code, const char *text)
 {
-	reply_last(s, agent_put_text(&s->out, AGENT_ERROR, 0, 0, code, text));
+	session_reply_last(s, agent_put_text(&s->out, AGENT_ERROR, 0, 0, code, text));
 }
 
 static int frame_copy(struct session *s, const struct agent_frame *f)
@@ -205,7 +188,7 @@ static int exited_put(struct session *s, uint32_t code, bool was_oom)
 
 /* ---- from the guest ---- */
 
-static struct session *exec_find(struct keeper *k, uint32_t stream)
+struct session *session_exec_find(struct keeper *k, uint32_t stream)
 {
 	for (struct session *s = k->sessions; s; s = s->next)
 		if (s->kind == SESSION_EXEC && s->stream == stream)
@@ -215,14 +198,14 @@ static struct session *exec_find(struct keeper *k, uint32_t stream)
 
 static void exec_output(struct keeper *k, const struct agent_frame *f)
 {
-	struct session *s = exec_find(k, f->stream);
+	struct session *s = session_exec_find(k, f->stream);
 
 	if (!s)
 		return;
 	if (f->type != AGENT_STARTED)
 		s->unread[f->type == AGENT_STDERR] += f->payload.len;
 	if (s->fd >= 0 && (s->wants_output || f->type == AGENT_STARTED))
-		(void)reply(s, frame_copy(s, f));
+		(void)session_reply(s, frame_copy(s, f));
 	else
 		credit_look(s);
 }
@@ -239,7 +222,7 @@ void sessions_output(struct keeper *k, const struct agent_frame *f)
 	for (struct session *s = k->sessions; s; s = next) {
 		next = s->next;
 		if (s->kind == SESSION_ATTACH && s->wants_output && !s->is_closing)
-			(void)reply(s, frame_copy(s, f));
+			(void)session_reply(s, frame_copy(s, f));
 	}
 	if (!main_is_held(k))
 		credit_give(k, AGENT_STREAM_MAIN, k->main_unread);
@@ -267,9 +250,9 @@ void sessions_started(struct keeper *k, const struct agent_frame *f)
 		if (s->kind != SESSION_ATTACH)
 			continue;
 		if (s->wants_output || s->wants_stdin)
-			(void)reply(s, frame_copy(s, f));
+			(void)session_reply(s, frame_copy(s, f));
 		else /* only wanted to know */
-			reply_last(s, frame_copy(s, f));
+			session_reply_last(s, frame_copy(s, f));
 	}
 	log_trace("keeper: told");
 	if (k->wants_image_template) {
@@ -283,7 +266,7 @@ void sessions_started(struct keeper *k, const struct agent_frame *f)
 
 void sessions_credit(struct keeper *k, uint32_t stream, uint32_t bytes)
 {
-	struct session *x = exec_find(k, stream), *next;
+	struct session *x = session_exec_find(k, stream), *next;
 
 	if (stream == AGENT_STREAM_MAIN)
 		k->main_in_credit = MIN_OF(k->main_in_credit + bytes, (uint64_t)AGENT_WINDOW);
@@ -293,7 +276,7 @@ void sessions_credit(struct keeper *k, uint32_t stream, uint32_t bytes)
 		next = s->next;
 		if (!s->wants_stdin || s->fd < 0)
 			continue;
-		frames_handle(s); /* what has waited for it */
+		session_frames_handle(s); /* what has waited for it */
 		if (session_lives(k, s))
 			watch_update(s);
 	}
@@ -301,7 +284,7 @@ void sessions_credit(struct keeper *k, uint32_t stream, uint32_t bytes)
 
 void sessions_exec_end(struct keeper *k, const struct agent_frame *f)
 {
-	struct session *s = exec_find(k, f->stream);
+	struct session *s = session_exec_find(k, f->stream);
 	struct err e = { 0 };
 	char text[300];
 	uint32_t code;
@@ -310,11 +293,11 @@ void sessions_exec_end(struct keeper *k, const struct agent_frame *f)
 	if (!s)
 		return;
 	if (f->type == AGENT_EXITED && agent_get_exited(f->payload, &code, &was_oom, &e) == 0)
-		reply_last(s, exited_put(s, code & 0xff, was_oom));
+		session_reply_last(s, exited_put(s, code & 0xff, was_oom));
 	else if (agent_get_failed(f->payload, &code, text, sizeof(text), &e) == 0)
-		reply_last(s, agent_put_text(&s->out, AGENT_FAILED, 0, 0, code, text));
+		session_reply_last(s, agent_put_text(&s->out, AGENT_FAILED, 0, 0, code, text));
 	else
-		reply_error(s, EPROTO, e.msg);
+		session_reply_error(s, EPROTO, e.msg);
 }
 
 void sessions_main_end(struct keeper *k, uint32_t code)
@@ -326,9 +309,10 @@ void sessions_main_end(struct keeper *k, uint32_t code)
 		if (s->is_closing)
 			continue;
 		if (s->kind == SESSION_ATTACH || s->kind == SESSION_WAIT)
-			reply_last(s, exited_put(s, code, k->state.was_oom));
+			session_reply_last(s, exited_put(s, code, k->state.was_oom));
 		else if (s->kind == SESSION_EXEC)
-			reply_last(s, exited_put(s, 137, false)); /* it ended with the machine */
+			session_reply_last(
+				s, exited_put(s, 137, false)); /* it ended with the machine */
 	}
 }
 
@@ -339,193 +323,12 @@ void sessions_error(struct keeper *k, uint32_t code, const char *text)
 	for (struct session *s = k->sessions; s; s = next) {
 		next = s->next;
 		if (!s->is_closing)
-			reply_last(s, agent_put_text(&s->out, AGENT_FAILED, 0, 0, code, text));
+			session_reply_last(s,
+					   agent_put_text(&s->out, AGENT_FAILED, 0, 0, code, text));
 	}
 }
 
 /* ---- from the client ---- */
-
-int session_attach(struct session *s, const struct ctl_attach *a)
-{
-	struct keeper *k = s->k;
-
-	s->kind = SESSION_ATTACH;
-	s->stream = AGENT_STREAM_MAIN;
-	s->wants_output = a->flags & CTL_ATTACH_OUTPUT;
-	s->wants_stdin = (a->flags & CTL_ATTACH_STDIN) && k->config.has_stdin;
-	if (a->rows && a->cols && k->config.has_tty &&
-	    agent_put_resize(&k->agent_out, AGENT_STREAM_MAIN, a->rows, a->cols) < 0)
-		return -ENOMEM;
-	return 0;
-}
-
-static void attach_handle(struct session *s, const struct agent_frame *f)
-{
-	struct ctl_attach a;
-	struct err e = { 0 };
-	uint8_t pid[4] = { 1 };
-
-	if (ctl_get_attach(f->payload, &a, &e) < 0) {
-		reply_error(s, EPROTO, e.msg);
-		return;
-	}
-	if (session_attach(s, &a) < 0) {
-		reply_error(s, ENOMEM, "out of memory");
-		return;
-	}
-	link_flush(s->k);
-	if (s->k->phase == KEEPER_RUNNING)
-		(void)reply(s, agent_put(&s->out, AGENT_STARTED, 0, pid, sizeof(pid)));
-}
-
-static void exec_start(struct session *s, const struct agent_frame *f)
-{
-	struct keeper *k = s->k;
-	struct agent_run r;
-	struct err e = { 0 };
-
-	if (agent_get_run(f->payload, &r, &e) < 0) {
-		reply_error(s, EPROTO, e.msg);
-		return;
-	}
-	s->wants_stdin = r.flags & AGENT_RUN_STDIN;
-	s->wants_output = true;
-	agent_run_done(&r);
-	if (k->phase != KEEPER_RUNNING) {
-		reply_error(s, ESRCH, "the machine is not running");
-		return;
-	}
-	do {
-		s->stream = k->next_stream++;
-		if (k->next_stream < AGENT_STREAM_MAIN + 1)
-			k->next_stream = AGENT_STREAM_MAIN + 1;
-	} while (s->stream <= AGENT_STREAM_MAIN || exec_find(k, s->stream));
-	s->kind = SESSION_EXEC;
-	s->in_credit = AGENT_WINDOW;
-	if (agent_put(&k->agent_out, AGENT_RUN, s->stream, f->payload.data, f->payload.len) < 0)
-		reply_error(s, ENOMEM, "out of memory");
-	else
-		link_flush(k);
-}
-
-static void signal_handle(struct session *s, const struct agent_frame *f)
-{
-	struct err e = { 0 };
-	uint32_t signo;
-
-	if (agent_get_u32(f->payload, &signo, &e) < 0 || signo == 0 || signo > 64) {
-		reply_error(s, EINVAL, "no such signal");
-		return;
-	}
-	if (s->kind == SESSION_EXEC) {
-		if (agent_put_u32(&s->k->agent_out, AGENT_SIGNAL, s->stream, signo) == 0)
-			link_flush(s->k);
-		return;
-	}
-	keeper_signal(s->k, signo);
-	if (s->kind == SESSION_NEW)
-		reply_last(s, agent_put(&s->out, AGENT_OK, 0, "\0", 2));
-}
-
-static void first_frame(struct session *s, const struct agent_frame *f)
-{
-	struct err e = { 0 };
-	uint32_t timeout;
-
-	switch (f->type) {
-	case CTL_ATTACH:
-		attach_handle(s, f);
-		break;
-	case AGENT_RUN:
-		exec_start(s, f);
-		break;
-	case AGENT_SIGNAL:
-		signal_handle(s, f);
-		break;
-	case CTL_STOP:
-		s->kind = SESSION_WAIT;
-		if (agent_get_u32(f->payload, &timeout, &e) < 0)
-			reply_error(s, EPROTO, e.msg);
-		else
-			keeper_stop(s->k, timeout);
-		break;
-	case CTL_WAIT:
-		s->kind = SESSION_WAIT;
-		break;
-	default:
-		reply_error(s, EPROTO, "unknown request");
-	}
-}
-
-static void stdin_handle(struct session *s, const struct agent_frame *f)
-{
-	struct keeper *k = s->k;
-	bool is_main = s->kind == SESSION_ATTACH;
-
-	if (!s->wants_stdin || f->payload.len > *in_credit(s) || (is_main && k->main_in_ended)) {
-		if (s->wants_stdin && !(is_main && k->main_in_ended))
-			reply_error(s, EPROTO, "more input than was asked for");
-		return;
-	}
-	*in_credit(s) -= f->payload.len;
-	if (is_main && f->payload.len == 0)
-		k->main_in_ended = true;
-	if (agent_put(&k->agent_out, AGENT_STDIN, s->stream, f->payload.data, f->payload.len) < 0)
-		log_error("input is lost: out of memory");
-	link_flush(k);
-}
-
-static void next_frame(struct session *s, const struct agent_frame *f)
-{
-	struct keeper *k = s->k;
-
-	if (k->phase != KEEPER_RUNNING)
-		return;
-	switch (f->type) {
-	case AGENT_STDIN:
-		stdin_handle(s, f);
-		break;
-	case AGENT_RESIZE:
-		if (agent_put(&k->agent_out, AGENT_RESIZE, s->stream, f->payload.data,
-			      f->payload.len) == 0)
-			link_flush(k);
-		break;
-	case AGENT_SIGNAL:
-		signal_handle(s, f);
-		break;
-	default:
-		reply_error(s, EPROTO, "unknown request");
-	}
-}
-
-/* Whole frames, as long as there is credit for input. */
-static void frames_handle(struct session *s)
-{
-	struct keeper *k = s->k;
-	struct agent_frame f;
-	struct err e = { 0 };
-	size_t len;
-
-	while (s->fd >= 0 && !s->is_closing) {
-		int rc = agent_frame_parse(s->in.data, s->in.len, &f, &len, &e);
-
-		if (rc < 0)
-			reply_error(s, EPROTO, e.msg);
-		if (rc <= 0)
-			return;
-		if (f.type == AGENT_STDIN && (k->phase == KEEPER_BOOTING ||
-					      (s->wants_stdin && f.payload.len > *in_credit(s) &&
-					       k->phase == KEEPER_RUNNING)))
-			return; /* later */
-		if (s->kind == SESSION_NEW)
-			first_frame(s, &f);
-		else
-			next_frame(s, &f);
-		if (!session_lives(k, s))
-			return;
-		buf_consume(&s->in, len);
-	}
-}
 
 static void session_event(void *arg, uint32_t events)
 {
@@ -554,7 +357,7 @@ static void session_event(void *arg, uint32_t events)
 		return;
 	}
 	s->in.len += (size_t)n;
-	frames_handle(s);
+	session_frames_handle(s);
 	if (session_lives(k, s))
 		watch_update(s);
 }
