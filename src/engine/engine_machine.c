@@ -22,10 +22,11 @@
 #include "store_write.h"
 #include "vm_record.h"
 
-#define NAME_TRIES   20U
-#define LOCK_STEP_NS 10000000L
-#define CODE_KILLED  137
-#define REMOVE_MS    15000U
+#define NAME_TRIES     20U
+#define LOCK_STEP_NS   10000000L
+#define CODE_KILLED    137
+#define REMOVE_MS      15000U
+#define REMOVE_STEP_MS 100U
 
 void machine_done(struct machine *m)
 {
@@ -259,27 +260,44 @@ int engine_machine_create(struct engine *g, struct machine_config *c, struct err
 	return record_add(db, c, e);
 }
 
+/*
+ * The lock of a machine that is to be removed. One that is just starting has no socket yet, over
+ * which it could be ended; it is asked as soon as it runs.
+ */
+static int remove_lock(struct engine *g, const char *id, bool force, int *ret_fd, struct err *e)
+{
+	bool is_killed = false, runs;
+
+	for (uint32_t waited = 0;; waited += REMOVE_STEP_MS) {
+		struct machine m = { 0 };
+
+		if (machine_read(g, id, &m, e) < 0)
+			return -e->code;
+		runs = m.state.status == MACHINE_RUNNING;
+		machine_done(&m);
+		if (runs && !force)
+			return err_plain(
+				e, EBUSY,
+				"You cannot remove a running container %s. Stop the container "
+				"before attempting removal or force remove",
+				id);
+		if (runs && !is_killed && engine_machine_kill(g, id, 9, e) < 0 &&
+		    e->code != ESRCH && e->code != ECONNRESET) /* gone, maybe while we asked */
+			return -e->code;
+		is_killed |= runs;
+		if (machine_lock(g, id, REMOVE_STEP_MS, ret_fd, e) == 0)
+			return 0;
+		if (e->code != EBUSY || waited >= REMOVE_MS)
+			return -e->code;
+	}
+}
+
 int engine_machine_remove(struct engine *g, const char *id, bool force, struct err *e)
 {
-	struct machine m = { 0 };
 	auto_fd lock = -1;
-	bool is_running;
 
-	if (machine_read(g, id, &m, e) < 0)
+	if (remove_lock(g, id, force, &lock, e) < 0)
 		return e->code == ENOENT && force ? 0 : -e->code;
-	is_running = m.state.status == MACHINE_RUNNING;
-	machine_done(&m);
-	if (is_running && !force)
-		return err_plain(
-			e, EBUSY,
-			"You cannot remove a running container %s. Stop the container before "
-			"attempting removal or force remove",
-			id);
-	if (is_running && engine_machine_kill(g, id, 9, e) < 0 && e->code != ESRCH &&
-	    e->code != ECONNRESET) /* gone already, or while we asked */
-		return -e->code;
-	if (machine_lock(g, id, REMOVE_MS, &lock, e) < 0)
-		return -e->code;
 	store_room_make(engine_store(g));
 	return engine_machine_erase(g, id, e);
 }
