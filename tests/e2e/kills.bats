@@ -81,3 +81,115 @@ its_pid() { pgrep -P "$(keeper_pid "$1")" "$2"; }
 	mkdir share
 	sweep virtiofsd 0 200 6 -v "$PWD/share:/s"
 }
+
+@test "rm -f of a machine that is just starting removes it" {
+	for ms in 0 0.05 0.1 0.15 0.2 0.25; do
+		caisson run --name early "$BUSYBOX" sleep 1000 >/dev/null 2>&1 3>&- &
+		eventually 5 sh -c '[ -n "$(caisson ps -aq)" ]'
+		sleep $ms
+		timeout 10 caisson rm -f early || complain "rm after $ms s"
+		eventually 5 process_gone $! || complain "run goes on after $ms s"
+		kill -9 $! 2>/dev/null || true
+		[ -z "$(caisson ps -aq)" ] || complain "it is still there after $ms s"
+		caisson rm -f early >/dev/null 2>&1 || true
+	done
+	all_right
+}
+
+@test "killed while exec, wait and stop are at work: each ends, and says no 0" {
+	for victim in keeper vmm; do
+		caisson run -d --name busy "$BUSYBOX" true # an end with 0 that must not be told again
+		caisson wait busy
+		caisson rm busy
+		caisson run -d --name busy "$BUSYBOX" sh -c 'trap "" TERM; [ -e /again ] || { touch /again; sync; exit 0; }; while :; do sleep 0.1; done'
+		[ "$(caisson wait busy)" = 0 ]
+		caisson start busy
+		pid=$("${victim}_pid" busy)
+		caisson exec busy sleep 1000 >/dev/null 2>exec 3>&- &
+		exec=$!
+		caisson wait busy >wait 2>&1 3>&- &
+		waiting=$!
+		caisson logs -f busy >/dev/null 2>&1 3>&- &
+		logs=$!
+		caisson stop -t 100 busy >/dev/null 2>&1 3>&- &
+		stop=$!
+		sleep 0.5
+		kill -9 "$pid"
+		for p in $exec $waiting $logs $stop; do
+			eventually 5 process_gone "$p" || complain "$victim: $(tr '\0' ' ' <"/proc/$p/cmdline") goes on"
+		done
+		if wait $exec; then complain "$victim: exec says 0"; fi
+		[ "$(cat wait)" = 137 ] || complain "$victim: wait says $(cat wait)"
+		wait $stop || complain "$victim: stop fails"
+		[ "$(caisson inspect -f '{{.State.Status}} {{.State.ExitCode}}' busy)" = 'exited 137' ] || complain "$victim: $(state_of busy)"
+		caisson rm busy || complain "$victim: rm"
+	done
+	all_right
+}
+
+@test "run of a machine that had ended well before says what killed its keeper" {
+	caisson run --name twice "$BUSYBOX" sh -c '[ -e /again ] || { touch /again; sync; exit 0; }; exec sleep 1000'
+	for _ in 1 2 3 4 5; do
+		caisson start -a twice >said 2>&1 3>&- &
+		client=$!
+		eventually 10 is_state twice running
+		kill -9 "$(keeper_pid twice)"
+		eventually 5 process_gone $client
+		if wait $client; then complain "start -a says 0"; fi
+		grep -q 'keeper' said || complain "start -a says $(cat said)"
+		[ "$(caisson wait twice)" = 137 ] || complain "wait says $(caisson wait twice)"
+	done
+	# the moment in which a dying keeper has closed its sockets but not its lock, drawn out
+	caisson rm twice
+	id=$(caisson run -d --name twice "$BUSYBOX" sh -c '[ -e /again ] || { touch /again; sync; exit 0; }; exec sleep 1000')
+	[ "$(caisson wait twice)" = 0 ]
+	caisson start twice
+	flock "$CAISSON_RUN/machines/$id/lock" sleep 1 3>&- &
+	sleep 0.2
+	kill -9 "$(keeper_pid twice)"
+	sleep 0.2
+	[ "$(state_of twice)" = running ]
+	[ "$(caisson wait twice)" = 137 ]
+	all_right
+}
+
+@test "clients killed: exec, stop and rm are done, or can be done again" {
+	caisson run -d --name cc "$BUSYBOX" sleep 1000
+	caisson exec cc sleep 1000 3>&- &
+	sleep 0.3
+	kill -9 $!
+	[ "$(caisson exec cc echo here)" = here ]
+	caisson stop -t 1 cc 3>&- &
+	sleep 0.1
+	kill -9 $!
+	eventually 15 is_state cc exited
+	caisson rm cc
+	for ms in 0 0.003 0.006 0.009 0.012 0.015 0.02 0.03 0.05 0.1; do
+		caisson run -d --name "r$ms" "$BUSYBOX" sleep 1000 >id
+		caisson rm -f "r$ms" 3>&- &
+		sleep $ms
+		kill -9 $! 2>/dev/null || true
+		wait $! || true
+		caisson ps -a --format '{{.Status}}' | grep Dead && complain "it is half-removed after $ms s"
+		caisson rm -f "r$ms" >/dev/null 2>&1
+		for d in "$CAISSON_ROOT" "$CAISSON_RUN"; do
+			[ ! -e "$d/machines/$(cat id)" ] || complain "$d/machines has it after $ms s"
+		done
+	done
+	all_right
+}
+
+@test "a removal that was cut off is finished by who sees it" {
+	for command in 'ps -a' 'inspect half' 'start half' 'rm -f half'; do
+		id=$(caisson run -d --name half "$BUSYBOX" true)
+		caisson wait half
+		eventually 5 flock -n "$CAISSON_RUN/machines/$id/lock" true
+		sqlite3 "$CAISSON_ROOT/caisson.db" "UPDATE machines SET state = json_set(state, '$.status', 'dead')"
+		rm "$CAISSON_ROOT/machines/$id/log.json" # it got so far
+		caisson $command >/dev/null 2>&1 || true
+		[ ! -e "$CAISSON_ROOT/machines/$id" ] || complain "$command: files"
+		[ ! -e "$CAISSON_RUN/machines/$id" ] || complain "$command: $(ls -R "$CAISSON_RUN/machines")"
+		[ -z "$(caisson ps -aq)" ] || complain "$command: $(caisson ps -a)"
+	done
+	all_right
+}
