@@ -204,7 +204,7 @@ class Point:
             cli.wait()
         m = self.state()
         if m is None:
-            self.ends_check("none")
+            self.ends_check("")
             return self.wrong
         if not eventually(20, self.is_settled):
             self.complain("it neither runs nor ends")
