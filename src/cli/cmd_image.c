@@ -279,37 +279,41 @@ int cmd_rmi(struct cli *c, const void *options, const struct args *a)
 	return code;
 }
 
-/* Without a tag: those with a digest go by that name, the others by id. In use: stays. */
-static int untagged_remove(struct engine *g, json_t *done, struct err *e)
+static bool list_has(const json_t *list, const char *id, const char *ref)
 {
-	json_t *list, *image, *steps;
+	const json_t *image;
+	size_t i;
+
+	json_array_foreach (list, i, image) {
+		if (strcmp(text_of(image, "id"), id) == 0 &&
+		    (!ref || strcmp(text_of(image, "ref"), ref) == 0))
+			return true;
+	}
+	return false;
+}
+
+/* What was there before a collection and is not after it, in the words of a removal. */
+static int gone_list(const json_t *before, const json_t *after, json_t *done, struct err *e)
+{
+	const json_t *image;
 	size_t i;
 	int rc = 0;
 
-	if (engine_image_list(g, &list, e) < 0)
-		return -e->code;
-	json_array_foreach (list, i, image) {
-		const char *ref = text_of(image, "ref");
+	json_array_foreach (before, i, image) {
+		const char *id = text_of(image, "id"), *ref = text_of(image, "ref");
 
-		if (rc < 0 || (*ref && !strchr(ref, '@')))
-			continue;
-		rc = engine_image_remove(g, *ref ? ref : text_of(image, "id"), false, &steps, e);
-		if (rc == -EBUSY || rc == -ENOENT) {
-			rc = 0;
-			continue;
-		}
-		if (rc == 0) {
-			rc = json_array_extend(done, steps) < 0 ? err_set(e, ENOMEM, "prune") : 0;
-			json_decref(steps);
-		}
+		if (*ref && !list_has(after, id, ref))
+			rc |= json_array_append_new(done, json_pack("{s:s}", "Untagged", ref));
+		if (!list_has(after, id, NULL) && !list_has(done, id, NULL))
+			rc |= json_array_append_new(
+				done, json_pack("{s:s,s:s}", "Deleted", id, "id", id));
 	}
-	json_decref(list);
-	return rc;
+	return rc ? err_set(e, ENOMEM, "prune") : 0;
 }
 
 int cmd_image_prune(struct cli *c, const void *options, const struct args *a)
 {
-	json_t *done = json_array();
+	json_t *before = NULL, *after = NULL, *done = json_array();
 	uint64_t freed = 0;
 	char size[32];
 	struct engine *g;
@@ -319,14 +323,20 @@ int cmd_image_prune(struct cli *c, const void *options, const struct args *a)
 	(void)options; /* -f: there is no question to leave out */
 	(void)a;
 	if (rc == 0)
-		rc = untagged_remove(g, done, &e);
+		rc = engine_image_list(g, &before, &e);
 	if (rc == 0)
 		rc = engine_gc(g, &freed, &e);
+	if (rc == 0)
+		rc = engine_image_list(g, &after, &e);
+	if (rc == 0)
+		rc = gone_list(before, after, done, &e);
 	if (rc == 0 && json_array_size(done) > 0) {
 		puts("Deleted Images:");
 		rc = removal_print(done, "untagged", "deleted", &e);
 		putchar('\n');
 	}
+	json_decref(before);
+	json_decref(after);
 	json_decref(done);
 	if (rc < 0)
 		return cli_fail(&e, 1);

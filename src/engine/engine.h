@@ -85,8 +85,8 @@ must_check int engine_image_tag(struct engine *g, const char *source, const char
  * set-up scripts. */
 must_check int engine_image_import_oci(struct engine *g, const char *dir, const char *ref,
 				       char **ret_id, struct err *e);
-/* Remove blobs, layers, metadata that nothing refers to, and what unfinished pulls have left. Never
- * what a machine uses. Bytes freed. */
+/* Remove images without a tag, blobs, layers, metadata that nothing refers to, and what unfinished
+ * pulls have left. Never what a machine uses. Bytes freed. */
 must_check int engine_gc(struct engine *g, uint64_t *ret_freed, struct err *e);
 /* Makes sure that the image's disk (layers, metadata) exists; pulls nothing. */
 must_check int engine_image_prepare(struct engine *g, const char *image_id, struct err *e);

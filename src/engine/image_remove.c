@@ -220,5 +220,5 @@ int engine_gc(struct engine *g, uint64_t *ret_freed, struct err *e)
 
 	if (engine_store_need(g, &s, e) < 0)
 		return -e->code;
-	return store_gc(s, STORE_GC_PARTIAL, GC_WAIT_MS, ret_freed, e);
+	return store_gc(s, STORE_GC_UNTAGGED | STORE_GC_PARTIAL, GC_WAIT_MS, ret_freed, e);
 }

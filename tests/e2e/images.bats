@@ -112,8 +112,12 @@ layer_files() { find "$CAISSON_ROOT/layers" -name '*.data' | wc -l; }
 	[ "$(id_of t/moving)" != "$old" ]
 	[ "$(caisson images -q --no-trunc --filter dangling=true)" = "$old" ]
 	caisson images | grep -q '^<none> '
-	caisson image prune -f
+	run caisson image prune -f
+	[ "${lines[0]}" = 'Deleted Images:' ]
+	[ "${lines[1]}" = "deleted: $old" ]
+	[[ ${lines[-1]} =~ ^Total\ reclaimed\ space:\ [1-9][0-9.]*[kM]?B$ ]]
 	fails caisson image inspect "$old"
+	[ "$(caisson image prune -f)" = 'Total reclaimed space: 0B' ]
 	id_of t/moving
 }
 
