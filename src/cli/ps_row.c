@@ -9,6 +9,7 @@
 
 #define ID_SHOWN      12
 #define COMMAND_SHOWN 20U
+#define MOUNT_SHOWN   15U
 #define NS_PER_S      1000000000
 
 static const char *text_of(const json_t *o, const char *key)
@@ -234,14 +235,34 @@ static void time_text(int64_t ns, char *ret, size_t len)
 		*ret = '\0';
 }
 
-/* The engine has no sizes yet for most machines. */
+/* "12kB (virtual 4.5MB)": what it has written, and that with its image. */
 static void size_show(const json_t *m, char *ret, size_t len)
 {
-	const json_t *size = json_object_get(m, "size");
+	int64_t own = MAX_OF(number_of(m, "size"), 0);
+	int64_t image = MAX_OF(number_of(m, "image_size"), 0);
+	char own_text[32], all_text[32];
 
-	snprintf(ret, len, "N/A");
-	if (json_is_integer(size))
-		size_text((uint64_t)MAX_OF(json_integer_value(size), 0), 3, ret, len);
+	size_text((uint64_t)own, 3, own_text, sizeof(own_text));
+	size_text((uint64_t)own + (uint64_t)image, 3, all_text, sizeof(all_text));
+	snprintf(ret, len, "%s (virtual %s)", own_text, all_text);
+}
+
+static int mounts_text(struct buf *b, const json_t *mounts, enum ps_length length)
+{
+	const json_t *j;
+	size_t i;
+
+	json_array_foreach (mounts, i, j) {
+		const char *source = json_string_value(j);
+
+		if (!source)
+			continue;
+		if ((b->len && buf_add_str(b, ",") < 0) ||
+		    (length == PS_WHOLE ? buf_add_str(b, source)
+					: text_shorten(b, source, MOUNT_SHOWN)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 /* As the user said it; an image without a name by its id. */
@@ -265,18 +286,20 @@ static int text_set(json_t *row, const char *key, const char *text)
 
 static int texts_make(const json_t *m, enum ps_length length, int64_t now_ns, json_t *row)
 {
-	auto_buf command = { 0 }, ports = { 0 }, status = { 0 }, labels = { 0 };
+	auto_buf command = { 0 }, ports = { 0 }, status = { 0 }, labels = { 0 }, mounts = { 0 };
 	const json_t *exposed = json_object_get(m, "exposed");
 	bool is_running = strcmp(text_of(m, "status"), "running") == 0;
 
 	if (command_text(&command, json_object_get(m, "command"), length) < 0 ||
 	    ps_status_text(&status, m, now_ns) < 0 ||
 	    ps_ports_text(&ports, json_object_get(m, "ports"), is_running ? exposed : NULL) < 0 ||
-	    labels_text(&labels, json_object_get(m, "labels")) < 0)
+	    labels_text(&labels, json_object_get(m, "labels")) < 0 ||
+	    mounts_text(&mounts, json_object_get(m, "mounts"), length) < 0)
 		return -ENOMEM;
 	if (text_set(row, "Command", command.data) < 0 || text_set(row, "Status", status.data) < 0)
 		return -ENOMEM;
-	return text_set(row, "Ports", ports.data) < 0 || text_set(row, "Labels", labels.data) < 0
+	return text_set(row, "Ports", ports.data) < 0 || text_set(row, "Labels", labels.data) < 0 ||
+			       text_set(row, "Mounts", mounts.data) < 0
 		       ? -ENOMEM
 		       : 0;
 }
@@ -284,7 +307,7 @@ static int texts_make(const json_t *m, enum ps_length length, int64_t now_ns, js
 json_t *ps_row_make(const json_t *m, enum ps_length length, int64_t now_ns)
 {
 	int64_t created_ns = number_of(m, "created_ns");
-	char ago[40], since[48], created[64], size[32], image[ID_SHOWN + 1], id[65];
+	char ago[40], since[48], created[64], size[80], image[ID_SHOWN + 1], id[65];
 	json_t *row = json_object();
 
 	ago_text(created_ns, now_ns, ago, sizeof(ago));
@@ -298,7 +321,7 @@ json_t *ps_row_make(const json_t *m, enum ps_length length, int64_t now_ns)
 	    text_set(row, "State", text_of(m, "status")) == 0 &&
 	    text_set(row, "RunningFor", since) == 0 && text_set(row, "CreatedAt", created) == 0 &&
 	    text_set(row, "Size", size) == 0 && text_set(row, "LocalVolumes", "0") == 0 &&
-	    text_set(row, "Mounts", "") == 0 && text_set(row, "Networks", "") == 0)
+	    text_set(row, "Networks", text_of(m, "network")) == 0)
 		return row;
 	json_decref(row);
 	return NULL;

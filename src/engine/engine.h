@@ -172,9 +172,9 @@ must_check int engine_machine_erase(struct engine *g, const char *id, struct err
  * kernel. */
 must_check int engine_machine_inspect(struct engine *g, const char *id, json_t **ret,
 				      struct err *e);
-/* JSON array of
- * {"id","name","image","command","created_ns","status","exit_code","started_ns","finished_ns","ports","labels","size"...}.
- */
+/* JSON array of {"id","name","image","image_id","command","created_ns","status","exit_code",
+ * "started_ns","finished_ns","oom","ports","exposed","labels","mounts","network","size",
+ * "image_size"}. */
 must_check int engine_machine_list(struct engine *g, bool all, json_t **ret, struct err *e);
 
 struct logs_options {

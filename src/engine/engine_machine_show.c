@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* engine_machine_show.c - machines as JSON: list, and inspect in Docker's shape */
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "driver.h"
 #include "machine_internal.h"
@@ -223,6 +225,40 @@ static json_t *ports_list(const struct machine *m)
 	return a;
 }
 
+/* Paths of the host; a tmpfs has none. */
+static json_t *mounts_list(const struct machine_config *c)
+{
+	json_t *a = json_array();
+
+	for (uint32_t i = 0; i < c->n_mounts; i++)
+		if (c->mounts[i].kind == MACHINE_MOUNT_BIND)
+			(void)json_array_append_new(a, text(c->mounts[i].source));
+	return a;
+}
+
+/* What the writable layer takes on the host's disk; 0 before the first start. */
+static uint64_t writable_bytes(struct engine *g, const char *id)
+{
+	char name[120];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "machines/%s/writable.img", id);
+	return fstatat(store_root_fd(engine_store(g)), name, &st, AT_SYMLINK_NOFOLLOW) < 0
+		       ? 0
+		       : (uint64_t)st.st_blocks * 512;
+}
+
+static void sizes_set(struct engine *g, const struct machine *m, json_t *o)
+{
+	struct store_image img = { 0 };
+	struct err ignored = { 0 }; /* without its image only the own size is told */
+
+	(void)!store_image_find(engine_store(g), m->config.image_id, &img, &ignored);
+	(void)json_object_set_new(o, "size",
+				  json_integer((json_int_t)writable_bytes(g, m->config.id)));
+	(void)json_object_set_new(o, "image_size", json_integer((json_int_t)img.size));
+}
+
 static int list_one(struct engine *g, const char *id, bool all, json_t *list, struct err *e)
 {
 	struct machine m = { 0 };
@@ -242,6 +278,10 @@ static int list_one(struct engine *g, const char *id, bool all, json_t *list, st
 		(void)json_object_set_new(o, "ports", ports_list(&m));
 		(void)json_object_set_new(o, "exposed", strings(&m.config.exposed));
 		(void)json_object_set_new(o, "labels", labels(&m.config.labels));
+		(void)json_object_set_new(o, "mounts", mounts_list(&m.config));
+		(void)json_object_set_new(o, "network",
+					  json_string(m.config.has_network ? "bridge" : "none"));
+		sizes_set(g, &m, o);
 		(void)json_array_append_new(list, o);
 	}
 	machine_done(&m);

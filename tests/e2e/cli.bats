@@ -185,3 +185,14 @@ groups='container disk image kernel template'
 	caisson run --rm --network none "$BUSYBOX" seq 1000000 | head -n 1
 	eventually 10 sh -c '[ -z "$(caisson ps -aq)" ]'
 }
+
+@test "ps: sizes, mounts and networks" {
+	mkdir share
+	caisson run -d --name pm -v "$PWD/share:/s" --tmpfs /t "$BUSYBOX" sleep 1000
+	caisson create --name pn --network none "$BUSYBOX" true
+	[ "$(caisson ps --no-trunc --format '{{.Mounts}} {{.Networks}}')" = "$PWD/share bridge" ]
+	[ "$(caisson ps -a --filter name=pn --format '{{.Mounts}}|{{.Networks}}')" = '|none' ]
+	caisson ps -s | grep -qE '^CONTAINER ID .* SIZE$'
+	caisson ps -s | grep -qE ' pm +[1-9][0-9.]*[kM]B \(virtual [1-9][0-9.]*MB\)$'
+	caisson ps -as | grep -qE ' pn +0B \(virtual [1-9][0-9.]*MB\)$'
+}

@@ -120,7 +120,9 @@ static const char machine[] =
 	"\"created_ns\":1699992800000000000,\"status\":\"exited\",\"exit_code\":3,"
 	"\"finished_ns\":1699999999000000000,"
 	"\"command\":[\"sh\",\"-c\",\"while true; do sleep 1; done\"],"
-	"\"ports\":[],\"exposed\":[\"80/tcp\"],\"labels\":{\"a\":\"1\",\"b\":\"\"}}";
+	"\"ports\":[],\"exposed\":[\"80/tcp\"],\"labels\":{\"a\":\"1\",\"b\":\"\"},"
+	"\"mounts\":[\"/a\",\"/home/somebody/data\"],\"network\":\"bridge\","
+	"\"size\":12000,\"image_size\":4488000}";
 
 static void rows(void **state)
 {
@@ -140,6 +142,10 @@ static void rows(void **state)
 	assert_string_equal(cell(cut, "Labels"), "a=1,b=");
 	assert_string_equal(cell(cut, "Image"), "nginx");
 	assert_string_equal(cell(cut, "Names"), "web");
+	assert_string_equal(cell(cut, "Mounts"), "/a,/home/somebody\xe2\x80\xa6");
+	assert_string_equal(cell(whole, "Mounts"), "/a,/home/somebody/data");
+	assert_string_equal(cell(cut, "Networks"), "bridge");
+	assert_string_equal(cell(cut, "Size"), "12kB (virtual 4.5MB)");
 	json_decref(cut);
 	json_decref(whole);
 	json_object_set_new(m, "image", json_string(""));
@@ -150,6 +156,8 @@ static void rows(void **state)
 	m = json_object(); /* nothing in it */
 	cut = ps_row_make(m, PS_CUT, NOW);
 	assert_string_equal(cell(cut, "Command"), "\"\"");
+	assert_string_equal(cell(cut, "Mounts"), "");
+	assert_string_equal(cell(cut, "Size"), "0B (virtual 0B)");
 	json_decref(cut);
 	json_decref(m);
 }
