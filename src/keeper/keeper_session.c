@@ -96,16 +96,22 @@ static void watch_update(struct session *s)
 		log_error("%s", e.msg);
 }
 
+static void main_in_end(struct keeper *k)
+{
+	if (agent_put(&k->agent_out, AGENT_STDIN, AGENT_STREAM_MAIN, NULL, 0) == 0)
+		link_flush(k);
+}
+
 /* The connection ends, its process does not. May free the session. */
 static void client_gone(struct session *s)
 {
 	struct keeper *k = s->k;
 
 	if (s->kind == SESSION_ATTACH && s->wants_stdin && !k->config.has_tty &&
-	    !k->main_in_ended && k->phase == KEEPER_RUNNING) {
+	    !k->main_in_ended) {
 		k->main_in_ended = true; /* as Docker's StdinOnce */
-		if (agent_put(&k->agent_out, AGENT_STDIN, AGENT_STREAM_MAIN, NULL, 0) == 0)
-			link_flush(k);
+		if (k->phase == KEEPER_RUNNING)
+			main_in_end(k);
 	}
 	loop_watch_drop(s->watch);
 	s->watch = NULL;
@@ -255,6 +261,8 @@ void sessions_started(struct keeper *k, const struct agent_frame *f)
 			session_reply_last(s, frame_copy(s, f));
 	}
 	log_trace("keeper: told");
+	if (k->main_in_ended) /* its client went before it ran */
+		main_in_end(k);
 	if (k->wants_image_template) {
 		struct template_want w = k->want;
 
