@@ -264,3 +264,19 @@ its_pid() { pgrep -P "$(keeper_pid "$1")" "$2"; }
 	caisson rm -f one two never ended
 	[ -z "$(ls "$CAISSON_ROOT/machines" "$CAISSON_RUN/machines" | grep -v :)" ]
 }
+
+@test "client killed before the app runs: the app's stdin ends" {
+	for s in 0.02 0.05 0.08; do
+		mkfifo in
+		caisson run -i --name "in$s" "$BUSYBOX" cat <in >/dev/null 2>&1 3>&- &
+		client=$!
+		exec 4>in
+		eventually 5 pgrep -P $client caisson-keeper >/dev/null
+		sleep $s
+		kill -9 $client
+		eventually 10 is_state "in$s" exited || complain "after $s s: $(state_of "in$s")"
+		exec 4>&-
+		rm in
+	done
+	all_right
+}
