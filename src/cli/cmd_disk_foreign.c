@@ -11,6 +11,7 @@
 
 #include "child.h"
 #include "cmd_disk.h"
+#include "json_text.h"
 
 #define INFO_MAX (1U << 20)
 
@@ -25,7 +26,7 @@ static char *source_make(const char *path, const char *format)
 	if (o && (strcmp(format, "qcow2") == 0 || strcmp(format, "vmdk") == 0))
 		(void)json_object_set_new(o, "backing", json_null());
 	if (o)
-		json = json_dumps(o, JSON_COMPACT);
+		json = json_text(o, JSON_COMPACT);
 	if (json && asprintf(&text, "json:%s", json) < 0)
 		text = NULL;
 	free(json);
@@ -69,7 +70,7 @@ static int info_check(const json_t *info, const char *path, struct err *e)
 
 int disk_foreign_check(const char *json, size_t len, const char *path, struct err *e)
 {
-	json_t *info = json_loadb(json, len, 0, NULL);
+	json_t *info = json_parse(json, len, 0, NULL);
 	int rc = info_check(info, path, e);
 
 	json_decref(info);
