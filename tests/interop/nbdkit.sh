@@ -86,6 +86,13 @@ cmp -n $((16 << 20)) want got.raw
 cmp -i $((18 << 20)) want got.raw
 [[ $(sha256sum <dynamic.vhd) = "$sum" ]] || complain "the parent was changed"
 
+# Zeros whose sender does not allow trimming keep their space; others take none.
+serve leaf.vhd -- 'qemu-io -f raw -c "write -z 24M 1M" -c "write -z -u 29M 1M" "nbd+unix:///?socket=$unixsocket"' >/dev/null
+serve -r leaf.vhd -- 'nbdinfo --map "$uri"' >map
+awk -v at=$((24 << 20)) '$1 <= at && at < $1 + $2 && $3 == 0 { ok = 1 } END { exit !ok }' map || complain "zeros without trim took no space"
+awk -v at=$((29 << 20)) '$1 <= at && at < $1 + $2 && $3 == 3 { ok = 1 } END { exit !ok }' map || complain "zeros with trim took space"
+same leaf.vhd got.raw
+
 # qemu-img reads the same through the plugin, by list of images and by descriptors.
 serve -r file=leaf.vhd parent=dynamic.vhd -- 'qemu-img compare -f raw -F raw got.raw "nbd+unix:///?socket=$unixsocket"' >/dev/null
 serve -r file=/proc/self/fd/8 parent=/dev/fd/9 -- 'nbdcopy "$uri" fd.raw' 8<leaf.vhd 9<dynamic.vhd
@@ -120,36 +127,47 @@ refused 'leaf.vhd|fd/8' file=/proc/self/fd/8 8<leaf.vhd
 mkdir elsewhere
 refused 'dynamic.vhd' file=leaf.vhd roots=elsewhere
 
-# Killed while a client writes: what was flushed is there, and nothing else is broken.
-caisson disk snapshot leaf.vhd killed.vhd >/dev/null
-cp want killed.want
-nbdkit -f -U killed.sock "$plugin" killed.vhd &
-server=$!
-for _ in $(seq 100); do [[ ! -S killed.sock ]] || break; sleep 0.05; done
-printf '%s\n' 'write -P 0x77 3M 5M' 'write -P 0x78 30M 123456' flush >flushed
-qemu-io -f raw "nbd+unix:///?socket=killed.sock" <flushed >/dev/null
-qemu-io -f raw killed.want <flushed >/dev/null
+# Killed while a client writes: what was flushed, in either way, is there, and nothing else is broken.
 for ((i = 0; i < 64; i++)); do echo "write -P 0x99 $((8 << 20 | i << 18)) 256k"; done >unflushed
-qemu-io -f raw "nbd+unix:///?socket=killed.sock" <unflushed >/dev/null 2>&1 &
-client=$!
-sleep 0.05
-kill -9 "$server"
-wait "$server" 2>/dev/null || true
-server=
-wait "$client" 2>/dev/null || true
-clean killed.vhd
-rm -f got.raw
-caisson disk convert -f vhd -O raw killed.vhd got.raw >/dev/null
-cmp -n $((8 << 20)) killed.want got.raw
-cmp -i $((24 << 20)) killed.want got.raw
-# what was not flushed is old or new, sector by sector
-python3 - killed.want got.raw <<-'P'
-	import sys
-	want, got = open(sys.argv[1], "rb").read(), open(sys.argv[2], "rb").read()
-	for at in range(8 << 20, 24 << 20, 512):
-	    s = got[at:at + 512]
-	    if s != want[at:at + 512] and s != b"\x99" * 512: sys.exit(f"neither old nor new at {at}")
-P
+for how in flush fua; do
+	caisson disk snapshot --force leaf.vhd killed.vhd >/dev/null
+	cp want killed.want
+	case $how in
+	flush) printf '%s\n' 'write -P 0x77 3M 5M' 'write -P 0x78 30M 123456' flush ;;
+	fua) printf '%s\n' 'write -P 0x77 3M 5M' 'write -f -P 0x78 30M 123456' ;;
+	esac >flushed
+	nbdkit -f -U killed.sock "$plugin" killed.vhd &
+	server=$!
+	for _ in $(seq 100); do [[ ! -S killed.sock ]] || break; sleep 0.05; done
+	# writeback, since qemu-io else makes each write a FUA one; it flushes when it ends, which it never does
+	{ cat flushed; echo 'sleep 100000'; } | qemu-io -t writeback -f raw "nbd+unix:///?socket=killed.sock" >io.flushed 2>&1 &
+	flusher=$!
+	for _ in $(seq 100); do [[ $(grep -c '^wrote' io.flushed) -lt 2 ]] || break; sleep 0.05; done
+	sleep 0.2 # for the flush, which says nothing
+	qemu-io -f raw killed.want <flushed >/dev/null
+	qemu-io -t writeback -f raw "nbd+unix:///?socket=killed.sock" <unflushed >/dev/null 2>&1 &
+	client=$!
+	sleep 0.03
+	kill -9 "$server"
+	wait "$server" 2>/dev/null || true
+	server=
+	kill "$flusher" 2>/dev/null || true
+	wait "$client" "$flusher" 2>/dev/null || true
+	rm -f killed.sock
+	clean killed.vhd
+	rm -f got.raw
+	caisson disk convert -f vhd -O raw killed.vhd got.raw >/dev/null
+	cmp -n $((8 << 20)) killed.want got.raw || complain "$how: lost what was flushed"
+	cmp -i $((24 << 20)) killed.want got.raw || complain "$how: lost what was flushed, at the end"
+	# what was not flushed is old or new, sector by sector
+	python3 - killed.want got.raw <<-'P'
+		import sys
+		want, got = open(sys.argv[1], "rb").read(), open(sys.argv[2], "rb").read()
+		for at in range(8 << 20, 24 << 20, 512):
+		    s = got[at:at + 512]
+		    if s != want[at:at + 512] and s != b"\x99" * 512: sys.exit(f"neither old nor new at {at}")
+	P
+done
 # and it can be written again
 serve killed.vhd -- 'qemu-io -f raw -c "write -P 1 0 1M" "nbd+unix:///?socket=$unixsocket"' >/dev/null
 clean killed.vhd
