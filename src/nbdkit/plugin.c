@@ -300,4 +300,5 @@ static struct nbdkit_plugin plugin = {
 	.errno_is_preserved = 0,
 };
 
+struct nbdkit_plugin *plugin_init(void); /* the macro's function has no prototype */
 NBDKIT_REGISTER_PLUGIN(plugin)
