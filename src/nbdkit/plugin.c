@@ -96,7 +96,7 @@ static int plugin_get_ready(void)
 	struct vhd_err e = { 0 };
 	struct vhd *v;
 
-	if (image_open(&config, IMAGE_CHECK, &v, &e) < 0 || vhd_close(v, &e) < 0)
+	if (image_open(&config, IMAGE_READ, &v, &e) < 0 || vhd_close(v, &e) < 0)
 		return fail(&e);
 	return 0;
 }

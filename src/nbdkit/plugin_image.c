@@ -47,6 +47,26 @@ static int file_open(const char *path, bool is_write, int *ret_fd, struct vhd_er
 	return 0;
 }
 
+/*
+ * The lock that vhd_open() takes. It is of the open file: who gave us a descriptor may have locked
+ * it for writing, which a lock for reading would undo.
+ */
+static int file_lock(int fd, const char *path, bool is_write, struct vhd_err *e)
+{
+	bool is_given = image_fd_number(path) >= 0;
+	struct flock lock = { .l_type = is_write ? F_WRLCK : F_RDLCK,
+			      .l_whence = SEEK_SET,
+			      .l_len = 1 };
+
+	if (is_given && !is_write && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY)
+		return 0;
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return fail(e, EBUSY, path, "in use by another process");
+	return fail(e, errno, path, strerror(errno));
+}
+
 static int level_open(const struct image_config *c, const char *path, uint32_t flags,
 		      struct vhd **io_top, struct vhd_err *e)
 {
@@ -58,6 +78,10 @@ static int level_open(const struct image_config *c, const char *path, uint32_t f
 	if (file_open(path, flags & VHD_OPEN_WRITE, &fd, e) < 0 ||
 	    vhd_io_file(fd, path, &io, e) < 0)
 		return -e->code;
+	if (file_lock(fd, path, flags & VHD_OPEN_WRITE, e) < 0) {
+		vhd_io_close(io);
+		return -e->code;
+	}
 	if (!(flags & VHD_OPEN_WRITE))
 		io->is_read_only = true;
 	if (vhd_open_io(io, *io_top, &o, &v, e) < 0) {
@@ -93,8 +117,7 @@ int image_open(const struct image_config *c, enum image_use use, struct vhd **re
 	       struct vhd_err *e)
 {
 	const struct vhd_open_options o = {
-		.flags = (use == IMAGE_WRITE ? VHD_OPEN_WRITE : 0U) |
-			 (use == IMAGE_CHECK ? VHD_OPEN_NO_LOCK : 0U),
+		.flags = use == IMAGE_WRITE ? VHD_OPEN_WRITE : 0U,
 		.roots = c->n_roots ? (const char *const *)c->roots : NULL,
 		.n_roots = c->n_roots,
 		.cache_max = c->cache_max,

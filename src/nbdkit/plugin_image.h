@@ -23,13 +23,13 @@ struct image_config { /* texts are owned */
 };
 
 enum image_use {
-	IMAGE_CHECK, /* can it be opened? takes no lock */
 	IMAGE_READ,
 	IMAGE_WRITE,
 };
 
 /* The number of N in "/proc/self/fd/N" and "/dev/fd/N", else -1. */
 int image_fd_number(const char *path);
+/* Locks as vhd_open() does: one writer, or readers. */
 VHD_MUST_CHECK int image_open(const struct image_config *c, enum image_use use, struct vhd **ret,
 			      struct vhd_err *e);
 /* Can space be given back, and zeros be had without writing them? */

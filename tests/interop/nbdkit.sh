@@ -127,6 +127,11 @@ refused 'leaf.vhd|fd/8' file=/proc/self/fd/8 8<leaf.vhd
 mkdir elsewhere
 refused 'dynamic.vhd' file=leaf.vhd roots=elsewhere
 
+serve -r leaf.vhd -- 'nbdinfo "$uri" >/dev/null; ! caisson disk compact leaf.vhd 2>err' && grep -q 'in use' err ||
+	complain "a served image can be changed"
+serve leaf.vhd -- 'nbdinfo "$uri" >/dev/null; ! nbdkit -U - "$plugin" leaf.vhd --run true 2>err' && grep -q 'in use' err ||
+	complain "an image is served by two"
+
 # Killed while a client writes: what was flushed, in either way, is there, and nothing else is broken.
 for ((i = 0; i < 64; i++)); do echo "write -P 0x99 $((8 << 20 | i << 18)) 256k"; done >unflushed
 for how in flush fua; do

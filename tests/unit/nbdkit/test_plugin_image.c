@@ -107,7 +107,7 @@ static void chains(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		for (enum image_use use = IMAGE_CHECK; use <= IMAGE_WRITE; use++) {
+		for (enum image_use use = IMAGE_READ; use <= IMAGE_WRITE; use++) {
 			unsigned int depth = 0;
 			int rc = try_open(&rows[i].c, use, &depth);
 
@@ -132,7 +132,7 @@ static void descriptors(void **state)
 	c.file = file;
 	c.parents[0] = parent;
 	assert_int_equal(rename("base.vhd", "gone.vhd"), 0);
-	for (enum image_use use = IMAGE_CHECK; use <= IMAGE_WRITE; use++) {
+	for (enum image_use use = IMAGE_READ; use <= IMAGE_WRITE; use++) {
 		assert_int_equal(try_open(&c, use, &depth), 0);
 		assert_int_equal(depth, 2);
 	}
@@ -145,6 +145,60 @@ static void descriptors(void **state)
 	c.n_parents = 0;
 	assert_int_equal(try_open(&c, IMAGE_READ, &depth), 0);
 	assert_true(try_open(&c, IMAGE_WRITE, &depth) < 0);
+}
+
+/* One writer, or readers; however the image is named, as vhd_open() has it. */
+static void locks(void **state)
+{
+	struct image_config by_path = { .file = (char *)"leaf.vhd" };
+	struct image_config by_list = { .file = (char *)"leaf.vhd",
+					.parents = { (char *)"base.vhd" },
+					.n_parents = 1 };
+	const struct image_config *configs[] = { &by_path, &by_list };
+	const struct vhd_open_options write = { .flags = VHD_OPEN_WRITE };
+	struct vhd_err e = { 0 };
+	unsigned int depth;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(configs); i++) {
+		struct vhd *v, *other;
+
+		assert_int_equal(vhd_open("leaf.vhd", &write, &v, &e), 0);
+		assert_int_equal(try_open(configs[i], IMAGE_READ, &depth), -EBUSY);
+		assert_int_equal(try_open(configs[i], IMAGE_WRITE, &depth), -EBUSY);
+		assert_int_equal(vhd_close(v, &e), 0);
+
+		assert_int_equal(image_open(configs[i], IMAGE_READ, &v, &e), 0);
+		assert_int_equal(vhd_open("leaf.vhd", &write, &other, &e), -EBUSY);
+		assert_int_equal(vhd_open("base.vhd", &write, &other, &e), -EBUSY);
+		assert_int_equal(try_open(configs[i], IMAGE_READ, &depth), 0);
+		assert_int_equal(vhd_close(v, &e), 0);
+
+		assert_int_equal(image_open(configs[i], IMAGE_WRITE, &v, &e), 0);
+		assert_int_equal(vhd_open("leaf.vhd", NULL, &other, &e), -EBUSY);
+		assert_int_equal(vhd_close(v, &e), 0);
+		assert_int_equal(try_open(configs[i], IMAGE_WRITE, &depth), 0);
+	}
+}
+
+/* Who gives a descriptor keeps the lock it has on it. */
+static void given_lock_stays(void **state)
+{
+	const struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+	auto_fd leaf = open("leaf.vhd", O_RDWR | O_CLOEXEC);
+	char file[32];
+	struct image_config c = { .file = file, .parents = { (char *)"base.vhd" }, .n_parents = 1 };
+	struct vhd_err e = { 0 };
+	unsigned int depth;
+	struct vhd *other;
+
+	(void)state;
+	snprintf(file, sizeof(file), "/dev/fd/%d", leaf);
+	assert_int_equal(fcntl(leaf, F_OFD_SETLK, &lock), 0);
+	for (enum image_use use = IMAGE_READ; use <= IMAGE_WRITE; use++) {
+		assert_int_equal(try_open(&c, use, &depth), 0);
+		assert_int_equal(vhd_open("leaf.vhd", NULL, &other, &e), -EBUSY);
+	}
 }
 
 static void space_can_be_given_back(void **state)
@@ -162,10 +216,9 @@ static void space_can_be_given_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fd_numbers),
-		cmocka_unit_test(chains),
-		cmocka_unit_test(descriptors),
-		cmocka_unit_test(space_can_be_given_back),
+		cmocka_unit_test(fd_numbers),       cmocka_unit_test(chains),
+		cmocka_unit_test(descriptors),      cmocka_unit_test(locks),
+		cmocka_unit_test(given_lock_stays), cmocka_unit_test(space_can_be_given_back),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
