@@ -87,20 +87,20 @@ static int footer_choose(struct opening *o, struct vhd_err *e)
 	uint8_t tail_raw[VHD_FOOTER_SIZE], head_raw[VHD_FOOTER_SIZE];
 	struct vhd_footer tail, head;
 	struct vhd *v = o->v;
-	struct vhd_err head_e;
+	struct vhd_err tail_e, head_e;
 	int tail_rc, head_rc;
 
 	if (tail_read(o, tail_raw, &v->tail, e) < 0 || head_read(o, head_raw, e) < 0)
 		return -e->code;
-	tail_rc = vhd_footer_decode(tail_raw, &tail, e);
+	tail_rc = vhd_footer_decode(tail_raw, &tail, &tail_e);
 	head_rc = vhd_footer_decode(head_raw, &head, &head_e);
 	if (tail_rc < 0 && tail_rc != -EBADMSG)
-		return vhd_err_wrap(e, "%s: footer at offset %llu", name_of(o),
-				    (unsigned long long)v->tail);
+		return vhd_err_set(e, tail_e.code, "%s: footer at offset %llu: %s", name_of(o),
+				   (unsigned long long)v->tail, tail_e.msg);
 	if (tail_rc < 0 && (head_rc < 0 || !is_dynamic(&head)))
 		return vhd_err_set(e, EBADMSG,
 				   "%s: no VHD: footer at offset %llu: %s; copy at 0: %s",
-				   name_of(o), (unsigned long long)v->tail, e->msg,
+				   name_of(o), (unsigned long long)v->tail, tail_e.msg,
 				   head_rc < 0 ? head_e.msg : "of a fixed disk");
 	v->footer = tail_rc < 0 ? head : tail;
 	if (tail_rc < 0)
