@@ -387,6 +387,52 @@ def seeds_vhd_chain():
     put("vhd_chain", "units", b"\3\0.\0\\\0p\0.\0v\0h\0d\0")
 
 
+def vhd_open_input(head, gap=0, flags=3):
+    return struct.pack(">BH", flags, len(head)) + gap.to_bytes(3, "big") + head
+
+
+def vhd_dynamic(kind=3, table=(), size=3 << 20, block=2 << 20, entries=None, name="b.vhd", locators=()):
+    entries = entries if entries is not None else (size + block - 1) // block
+    head = vhd_footer(kind, size) + vhd_header(entries=entries, block=block, name=name, locators=locators)
+    return head + b"".join(struct.pack(">I", t) for t in table).ljust(512, b"\xff")
+
+
+def seeds_vhd_open():
+    one = 4 << 10  # sectors of a block of 2 MiB, less its bitmap
+    good = vhd_dynamic(table=[7, 8 + one])
+    bits = good.ljust(7 * 512, b"\0") + b"\xf0\x0f" * 256
+    child = vhd_dynamic(4, table=[2**32 - 1, 7]).ljust(7 * 512, b"\0") + b"\xaa" * 512
+    images = [("dynamic", vhd_open_input(bits, 2 * one + 8)), ("empty", vhd_open_input(vhd_dynamic())), ("child", vhd_open_input(child, one + 8)),
+              ("small-blocks", vhd_open_input(vhd_dynamic(table=[4, 1100], block=1 << 19, size=1 << 20), 3000)),
+              ("no-tail", vhd_open_input(bits, 2 * one + 8, 2)), ("tail-511", vhd_open_input(bits, 2 * one + 8, 7)),
+              ("past-end", vhd_open_input(vhd_dynamic(table=[7, 1 << 24]), one + 8)), ("over-header", vhd_open_input(vhd_dynamic(table=[1]), one)),
+              ("duplicate", vhd_open_input(vhd_dynamic(table=[7, 7]), 2 * one)), ("many-entries", vhd_open_input(vhd_dynamic(entries=2**32 - 1), 9)),
+              ("huge", vhd_open_input(vhd_dynamic(size=2040 << 30), 8160)), ("bad-sum", vhd_open_input(good, 2 * one + 8, 1)),
+              ("fixed", vhd_open_input(vhd_footer(2, 4096, 2**64 - 1), 8)), ("cut", vhd_open_input(good[:1600], 0)),
+              ("locator", vhd_open_input(vhd_dynamic(4, locators=[(b"W2ru", 512, 14, 2048)]) + ".\\b.vhd".encode("utf-16-le"), 8))]
+    for name, image in images:
+        for how in (0, 1, 4, 5, 8):
+            put("vhd_open", "%s-%d" % (name, how), bytes([how]) + image)
+    for how in (2, 3, 0x13):
+        put("vhd_open", "chain-%d" % how, bytes([how]) + images[0][1] + images[2][1])
+        put("vhd_open", "chain-small-%d" % how, bytes([how]) + images[3][1] + images[2][1])
+
+
+def seeds_vhd_ops():
+    def op(what, off=0, length=0, value=1):
+        return bytes([what]) + off.to_bytes(3, "big") + struct.pack(">HB", length, value)
+
+    block = 512 << 10
+    whole = 0x8000 | block // 64
+    writes = op(0, 0, 5000, 3) + op(0x80, block - 512, 0x8000 | 64, 9) + op(1, 2 * block + 77, 999, 77)
+    sequences = [writes, writes + op(4) + op(0x43, 0, whole) + op(4) + op(0x40, block, 0x8010, 5),
+                 writes + op(6) + op(0, 100, 1000, 8) + op(5) + op(0x42, 0, whole) + op(0x43, block, whole) + op(7, 0, 0xffff),
+                 op(6) * 5 + writes + op(3, 0, 600) + op(2, 2 * block, 0xffff), writes + op(0x43, 0, whole) + op(0, 0, 100) + op(4) * 2]
+    for kind in range(8):
+        for i, s in enumerate(sequences):
+            put("vhd_ops", "%d-%d" % (kind, i), bytes([kind]) + s)
+
+
 if __name__ == "__main__":
     wanted = sys.argv[1:] or [n[6:] for n in globals() if n.startswith("seeds_")]
     for name in wanted:
