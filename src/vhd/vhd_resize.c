@@ -174,18 +174,16 @@ static int table_extend(struct vhd *v, const struct vhd_layout *l, uint32_t entr
 	uint64_t from = v->header.table_offset + 4ULL * v->n_blocks;
 	uint64_t end = v->header.table_offset + vhd_layout_table_size(entries);
 	uint64_t old_end = v->header.table_offset + vhd_layout_table_size(v->header.table_entries);
-	uint8_t none[16 * VHD_SECTOR];
+	size_t len = from < end ? (size_t)(end - from) : 0;
+	auto_free uint8_t *none = malloc(MAX_OF(len, 1));
 
+	if (!none)
+		return vhd_err_sys(e, ENOMEM, "%s: table", v->io->name);
 	if (end > old_end && blocks_evict(v, l, old_end, end, e) < 0)
 		return -e->code;
-	memset(none, 0xff, sizeof(none));
-	while (from < end) {
-		size_t n = (size_t)MIN_OF(sizeof(none), end - from);
-
-		VHD_NEED(vhd_pwrite(v->io, none, n, from), e, "%s: table at offset %llu",
-			 v->io->name, (unsigned long long)from);
-		from += n;
-	}
+	memset(none, 0xff, len);
+	VHD_NEED(vhd_pwrite(v->io, none, len, from), e, "%s: table at offset %llu", v->io->name,
+		 (unsigned long long)from);
 	return io_flush(v, e);
 }
 
