@@ -50,11 +50,37 @@ uint64_t vhd_layout_batmap_size(const struct vhd *v, uint32_t entries)
 	return VHD_BATMAP_SIZE + align_up(MAX_OF((entries + 7ULL) / 8, summed), VHD_SECTOR);
 }
 
-int vhd_layout_read(const struct vhd *v, struct vhd_layout *ret_layout, struct vhd_err *e)
+static bool is_free(const struct vhd *v, const struct vhd_layout *l, uint64_t off, uint64_t len)
+{
+	if (!range_fits(off, len, v->tail))
+		return false;
+	for (size_t i = 0; i < l->n; i++)
+		if (off < l->spans[i].end && l->spans[i].off < off + len)
+			return false;
+	return true;
+}
+
+/* Does it have a place of its own? An image with a bad batmap opens: that one may name any. */
+static bool batmap_push(const struct vhd *v, struct vhd_layout *l)
+{
+	uint64_t off = v->header.table_offset + vhd_layout_table_size(v->header.table_entries);
+	uint64_t len = (uint64_t)v->batmap.sectors * VHD_SECTOR;
+
+	if (!is_free(v, l, off, VHD_BATMAP_SIZE))
+		return false;
+	span_push(l, off, VHD_BATMAP_SIZE, VHD_BAT_NONE);
+	if (len == 0 || !is_free(v, l, v->batmap.offset, len))
+		return false;
+	span_push(l, v->batmap.offset, len, VHD_BAT_NONE);
+	return true;
+}
+
+static int layout_make(const struct vhd *v, struct vhd_layout *ret_layout, bool *ret_has_batmap,
+		       struct vhd_err *e)
 {
 	uint64_t table_size = vhd_layout_table_size(v->header.table_entries);
 	struct vhd_layout l = { 0 };
-	size_t n = 6 + VHD_PARENTS_MAX; /* what is no block, and one more */
+	size_t n = 6 + 2 * VHD_PARENTS_MAX; /* what is no block, and room */
 
 	for (uint32_t i = 0; i < v->n_blocks; i++)
 		n += v->bat[i] != VHD_BAT_NONE;
@@ -64,23 +90,26 @@ int vhd_layout_read(const struct vhd *v, struct vhd_layout *ret_layout, struct v
 	span_push(&l, 0, VHD_FOOTER_SIZE, VHD_BAT_NONE);
 	span_push(&l, v->footer.data_offset, VHD_HEADER_SIZE, VHD_BAT_NONE);
 	span_push(&l, v->header.table_offset, table_size, VHD_BAT_NONE);
-	if (v->has_batmap) {
-		span_push(&l, v->header.table_offset + table_size, VHD_BATMAP_SIZE, VHD_BAT_NONE);
-		span_push(&l, v->batmap.offset, (uint64_t)v->batmap.sectors * VHD_SECTOR,
-			  VHD_BAT_NONE);
-	}
 	for (size_t i = 0; v->type == VHD_TYPE_DIFFERENCING && i < VHD_PARENTS_MAX; i++) {
 		const struct vhd_locator *loc = &v->header.locators[i];
 
-		if (loc->code[0])
+		if (loc->code[0] && MAX_OF(loc->space, loc->length) > 0)
 			span_push(&l, loc->offset, MAX_OF(loc->space, loc->length), VHD_BAT_NONE);
 	}
 	for (uint32_t i = 0; i < v->n_blocks; i++)
 		if (v->bat[i] != VHD_BAT_NONE)
 			span_push(&l, (uint64_t)v->bat[i] * VHD_SECTOR, vhd_stride(v), i);
+	*ret_has_batmap = v->has_batmap && batmap_push(v, &l);
 	qsort(l.spans, l.n, sizeof(*l.spans), span_compare);
 	*ret_layout = l;
 	return 0;
+}
+
+int vhd_layout_read(const struct vhd *v, struct vhd_layout *ret_layout, struct vhd_err *e)
+{
+	bool ignored;
+
+	return layout_make(v, ret_layout, &ignored, e);
 }
 
 uint64_t vhd_layout_end(const struct vhd_layout *l)
@@ -168,20 +197,29 @@ int vhd_layout_move(struct vhd *v, const struct vhd_relocation *r, size_t n, str
 	return rc < 0 ? rc : io_flush(v, e);
 }
 
-/* The batmap no longer calls these full: durable before they go, so that one that is allocated anew
- * is not taken for what it was. */
+/*
+ * The batmap no longer calls these full: durable before they go, so that one that is allocated anew
+ * is not taken for what it was. A bad one becomes one that calls no block full.
+ */
 static int batmap_clear(struct vhd *v, const uint32_t *blocks, size_t n, struct vhd_err *e)
 {
 	size_t len = (size_t)v->batmap.sectors * VHD_SECTOR;
 	size_t summed = (size_t)MAX_OF(512, align_up(v->size >> 24, 512));
-	auto_free uint8_t *map = malloc(MAX_OF(len, 1));
+	auto_free uint8_t *map = NULL;
 	uint8_t raw[VHD_BATMAP_SIZE];
+	auto_layout l = { 0 };
+	bool has_place;
 
-	if (v->problems & VHD_PROBLEM_BATMAP || summed > len)
+	if (layout_make(v, &l, &has_place, e) < 0)
+		return -e->code;
+	if (!has_place || summed > len || (v->n_blocks + 7U) / 8U > len)
 		return 0; /* nobody believes it */
+	map = calloc(1, len);
 	if (!map)
 		return vhd_err_sys(e, ENOMEM, "%s: batmap", v->io->name);
-	VHD_NEED(vhd_pread(v->io, map, len, v->batmap.offset), e, "%s: batmap", v->io->name);
+	if (!(v->problems & VHD_PROBLEM_BATMAP))
+		VHD_NEED(vhd_pread(v->io, map, len, v->batmap.offset), e, "%s: batmap",
+			 v->io->name);
 	for (size_t i = 0; i < n; i++)
 		map[blocks[i] / 8] &= (uint8_t) ~(0x80U >> (blocks[i] % 8));
 	v->batmap.checksum = vhd_checksum(map, summed, SIZE_MAX);

@@ -22,7 +22,7 @@ struct vhd_layout { /* spans by their offsets; they do not overlap */
 	struct vhd_span *spans;
 	size_t n;
 };
-/* All that the file holds but the footer at its end; room for one span more. */
+/* All that the file holds but the footer at its end; room for a header and its locators more. */
 VHD_MUST_CHECK int vhd_layout_read(const struct vhd *v, struct vhd_layout *ret_layout,
 				   struct vhd_err *e);
 void vhd_layout_done(struct vhd_layout *l); /* accepts an empty one */

@@ -12,7 +12,8 @@
  *
  * Fixed: the footer is the only one, so one that is good is always at the end of the file: it is
  * written at the new end with the old size in it (the file is longer than need be, which is valid),
- * the old one is cleared, the one at the end gets the new size. Smaller: the other way round.
+ * the old one is cleared, the one at the end gets the new size. Smaller: the other way round. (That
+ * a write behind the end is there before the length is, is for the file system to see to.)
  *
  * A crash between the two footers leaves them different: such an image opens for reading with its
  * new size, and the next operation that opens it ends the change (vhd_layout_mend()).
@@ -323,9 +324,20 @@ static int blocks_shrink(struct vhd *v, uint64_t size, uint32_t entries, struct 
 	return header_write(v, e);
 }
 
+/* What a table that went elsewhere has left at the end of the file goes. */
+static int file_cut(struct vhd *v, struct vhd_err *e)
+{
+	auto_layout l = { 0 };
+
+	if (vhd_layout_read(v, &l, e) < 0)
+		return -e->code;
+	return vhd_layout_cut(v, vhd_layout_end(&l), e);
+}
+
 int vhd_resize_image(struct vhd *v, uint64_t size, struct vhd_err *e)
 {
 	uint32_t entries;
+	int rc;
 
 	if (v->type == VHD_TYPE_RAW)
 		return raw_resize(v, size, e);
@@ -337,8 +349,8 @@ int vhd_resize_image(struct vhd *v, uint64_t size, struct vhd_err *e)
 	entries = vhd_blocks_of(size, vhd_block_size(v));
 	if (size == v->size && entries == v->header.table_entries)
 		return 0;
-	return size < v->size ? blocks_shrink(v, size, entries, e)
-			      : blocks_grow(v, size, entries, e);
+	rc = size < v->size ? blocks_shrink(v, size, entries, e) : blocks_grow(v, size, entries, e);
+	return rc < 0 ? rc : file_cut(v, e);
 }
 
 int vhd_resize(const char *path, uint64_t size, const struct vhd_open_options *o, struct vhd_err *e)

@@ -20,9 +20,9 @@ static struct vhd_compact_result compact(const char *name, uint32_t flags)
 /* Blocks in the order 0 to 9; then every second one becomes zeros. */
 static void dynamic_make(const char *name, enum vhd_profile profile)
 {
-	struct vhd_create_options o = { .type = VHD_TYPE_DYNAMIC,
-					.size = SIZE,
-					.profile = profile };
+	struct vhd_create_options o = {
+		.type = VHD_TYPE_DYNAMIC, .size = SIZE, .profile = profile, .is_replacing = true
+	};
 
 	o.block_size = profile == VHD_FOR_XENSERVER ? 0 : BLOCK;
 	OK(vhd_create(at(name), &o, &e));
@@ -85,6 +85,34 @@ static void batmap_is_kept_true(void **state)
 	assert_int_equal(map, 0xb0);
 	image_write("a", model, 2 * MIB + 5000, 100, 77); /* the block again, and hardly full */
 	image_is("a", model, SIZE);
+}
+
+/* A batmap that says it is anywhere else takes no part in where the file ends. */
+static void bad_batmap_changes_nothing(void **state)
+{
+	static const uint64_t offsets[] = { UINT64_MAX - 511, UINT64_MAX - 8191, 0, 512, 1536,
+					    1ULL << 50 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
+		uint8_t raw[VHD_BATMAP_SIZE];
+		struct vhd *v;
+
+		dynamic_make("a", VHD_FOR_XENSERVER);
+		image_write("a", model, 2 * MIB, 2 * MIB, 0);
+		v = image_open("a", 0);
+		OK(vhd_pread(v->io, raw, sizeof(raw), v->batmap.offset - VHD_BATMAP_SIZE));
+		put_be64(raw + 8, offsets[i]);
+		file_patch("a", raw, sizeof(raw), v->batmap.offset - VHD_BATMAP_SIZE);
+		OK(vhd_close(v, &e));
+		assert_int_equal(compact("a", 0).blocks_freed, 1);
+		v = image_open("a", 0);
+		disk_is(v, model, SIZE);
+		OK(vhd_close(v, &e));
+		OK(vhd_resize(at("a"), 40ULL << 30, NULL, &e)); /* makes a new one */
+		OK(vhd_resize(at("a"), SIZE, NULL, &e));
+		image_is("a", model, SIZE);
+	}
 }
 
 static void all_blocks_go(void **state)
@@ -181,6 +209,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(blocks_of_zeros_go, image_dir_setup,
 						image_dir_teardown),
 		cmocka_unit_test_setup_teardown(batmap_is_kept_true, image_dir_setup,
+						image_dir_teardown),
+		cmocka_unit_test_setup_teardown(bad_batmap_changes_nothing, image_dir_setup,
 						image_dir_teardown),
 		cmocka_unit_test_setup_teardown(all_blocks_go, image_dir_setup, image_dir_teardown),
 		cmocka_unit_test_setup_teardown(child_hides_what_it_hid, image_dir_setup,
