@@ -13,7 +13,8 @@ image="mmdebstrap umoci busybox-static"
 demo="docker-registry curl"
 test="clang clang-format libclang-rt-14-dev bats jq skopeo podman runc buildah erofs-utils qemu-utils xz-utils
 	python3-minimal python3 attr libarchive-tools iproute2 socat netcat-openbsd procps util-linux openssl apache2-utils
-	redis-tools postgresql-client linux-source-6.1 flex bison bc libelf-dev make libnbd-bin 7zip"
+	redis-tools postgresql-client linux-source-6.1 flex bison bc libelf-dev make
+	7zip python3-libvhdi bzip2 dpkg-dev libnbd-bin"
 bench="docker.io podman runc iptables gnuplot-nox"
 
 want=()

@@ -68,10 +68,7 @@ static void check_programs(json_t *list)
 		enum finding missing;
 		const char *advice;
 	} programs[] = {
-		{ "disks (nbdkit)",
-		  { "nbdkit" },
-		  FINDING_FAIL,
-		  "install the package nbdkit" },
+		{ "disks (nbdkit)", { "nbdkit" }, FINDING_FAIL, "install the package nbdkit" },
 		{ "network (passt)",
 		  { "passt" },
 		  FINDING_FAIL,
