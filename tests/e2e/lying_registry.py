@@ -8,7 +8,7 @@ DIR/address: where it listens, once it does. DIR/log: a line of JSON for each re
 DIR/go: what a "gate" repository waits for; DIR/hold.NAME: what "hold" waits for. /v2/LIE/ANYTHING/... lies as LIE.
 What is wrong inside of images is in lying_images.py, what is wrong on the way in lying_wire.py. Ends with its parent.
 DIR/tls/{crt,key,ca.crt}: if there, the same is served over TLS as well, to clients with a certificate of that
-authority; DIR/address-tls says where, DIR/address-tls-other where another origin is.
+authority; DIR/address-tls says where, DIR/address-tls-other where another origin is, which does without.
 """
 import ctypes
 import gzip
@@ -46,7 +46,8 @@ class Handler(BaseHTTPRequestHandler):
             failed = self.close_connection = True
         line = {'server': self.server.name, 'method': self.command, 'path': self.path, 'kind': self.kind,
                 'status': self.status, 'sent': self.sent, 'failed': failed, 'range': self.headers.get('Range'),
-                'auth': self.headers.get('Authorization'), 'began': began}
+                'auth': self.headers.get('Authorization'), 'began': began,
+                'has_cert': self.server.scheme == 'https' and bool(self.connection.getpeercert())}
         with lock:
             print(json.dumps(line), file=self.server.log, flush=True)
 
@@ -133,14 +134,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class TlsServer(ThreadingHTTPServer):
-    """Wants a certificate of its clients. The handshake is the connection's own thread's."""
+    """Asks its clients for a certificate. The handshake is the connection's own thread's."""
 
-    def __init__(self, where, handler, tls_dir):
+    def __init__(self, where, handler, tls_dir, needed):
         super().__init__(where, handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls_dir + '/crt', tls_dir + '/key')
         context.load_verify_locations(tls_dir + '/ca.crt')
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = needed
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
 
@@ -178,8 +179,8 @@ def main():
     other = ThreadingHTTPServer(here, Other)
     servers = {'main': ThreadingHTTPServer(here, Handler), 'other': other}
     if os.path.exists(where + '/tls'):
-        servers['tls'] = TlsServer(here, Handler, where + '/tls')
-        servers['tls-other'] = TlsServer(here, Other, where + '/tls')
+        servers['tls'] = TlsServer(here, Handler, where + '/tls', ssl.CERT_REQUIRED)
+        servers['tls-other'] = TlsServer(here, Other, where + '/tls', ssl.CERT_OPTIONAL)
     base, log = base_layer(layout, ref), open(where + '/log', 'a', encoding='utf-8')
     for name, s in servers.items():
         s.name, s.dir, s.daemon_threads, s.base, s.log = name, where, True, base, log
