@@ -61,8 +61,8 @@ static int target_open(struct coalesce *c, const char *name, const struct vhd_fo
 	write.flags |= VHD_OPEN_WRITE;
 	if (was->type == VHD_TYPE_RAW)
 		write.flags |= VHD_OPEN_RAW;
-	rc = vhd_layout_open(name, &write, &c->to,
-			     e); /* a change of its size may have to be ended */
+	/* a change of its size may have to be ended first */
+	rc = vhd_layout_open(name, &write, &c->to, e);
 	if (rc == 0 && vhd_size(c->to) < vhd_size(c->from)) {
 		vhd_drop(&c->to);
 		rc = vhd_resize(name, vhd_size(c->from), &write, e);
