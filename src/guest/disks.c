@@ -20,8 +20,7 @@
 #define BIND_WAIT_MS  3000
 #define ATTRIBUTE_MAX 4096
 
-/* The block device of a slot: "vda". */
-static int disk_find(uint32_t slot, char name[16], struct err *e)
+int disks_find(uint32_t slot, char name[16], struct err *e)
 {
 	auto_dir d = opendir("/sys/block");
 	char want[16];
@@ -93,10 +92,10 @@ static int disk_ready(uint32_t slot, uint64_t len, char path[32], struct err *e)
 	char name[16];
 	uint64_t size = 0;
 
-	if (disk_find(slot, name, e) < 0 || disk_size(name, &size, e) < 0)
+	if (disks_find(slot, name, e) < 0 || disk_size(name, &size, e) < 0)
 		return -e->code;
 	if (len && size != len) {
-		if (disk_rebind(name, e) < 0 || disk_find(slot, name, e) < 0 ||
+		if (disk_rebind(name, e) < 0 || disks_find(slot, name, e) < 0 ||
 		    disk_size(name, &size, e) < 0)
 			return -e->code;
 		if (size != len)

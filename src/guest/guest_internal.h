@@ -34,7 +34,8 @@ must_check int identity_apply(const struct agent_identity *id, struct err *e);
 must_check int netlink_configure(const struct agent_identity *id, struct err *e);
 must_check int netlink_loopback_up(struct err *e);
 
-/* disks.c: make ROOT_DIR of the machine's disks */
+/* disks.c: make ROOT_DIR of the machine's disks; the block device of a slot: "vda" */
+must_check int disks_find(uint32_t slot, char name[16], struct err *e);
 must_check int disks_mount_root(const struct agent_root *r, struct err *e);
 void disks_unmount_root(void);
 

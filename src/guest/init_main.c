@@ -97,11 +97,12 @@ static void preload_frame(struct agent_bytes p)
 	preload_program(name);
 }
 
-static _Noreturn void shut_down(void)
+static _Noreturn void shut_down(struct agent *a)
 {
 	kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
+	stage_done(streams_stage(a->streams)); /* its mounts end with the last hold on them */
 	disks_unmount_root();
 	boot_power_off();
 }
@@ -133,7 +134,7 @@ static void control_frame(struct agent *a, const struct agent_frame *f)
 		answer(a, f->type, 0, &e);
 		return;
 	case AGENT_SHUTDOWN:
-		shut_down();
+		shut_down(a);
 	default:
 		answer(a, f->type, err_plain(&e, ENOSYS, "unknown request %u", f->type), &e);
 	}
@@ -151,7 +152,7 @@ static void frames_handle(struct agent *a)
 
 		if (rc < 0) { /* out of step with the host: nothing that follows can be trusted */
 			log_error("%s", e.msg);
-			shut_down();
+			shut_down(a);
 		}
 		if (rc == 0)
 			break;
@@ -175,7 +176,7 @@ static void port_event(void *arg, uint32_t events)
 		return;
 	if (buf_reserve(&a->in, IN_CHUNK) < 0) {
 		log_error("out of memory for the host's frames");
-		shut_down();
+		shut_down(a);
 	}
 	n = read(a->port, a->in.data + a->in.len, IN_CHUNK);
 	if (n <= 0)

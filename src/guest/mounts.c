@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mounts.c - an order's own mounts: tmpfs, shared directories, single files
+ * mounts.c - an order's own mounts: tmpfs, shared directories, single files; disks are in
+ * mount_disk.c
  *
  * Runs in the main process, inside its root, before the app exists. Every mount is made detached
  * and attached to a target that was opened beneath the root (openat2 RESOLVE_IN_ROOT): a link in
@@ -14,7 +15,7 @@
 #include <sys/syscall.h>
 
 #include "fdio.h"
-#include "guest_internal.h"
+#include "mounts_internal.h"
 
 #define PATH_LEN 4096
 
@@ -24,13 +25,7 @@
  */
 #define STASH "/dev/.stash"
 
-struct mounts {
-	int root;  /* of the app */
-	int files; /* a tmpfs that holds the content of AGENT_MOUNT_FILE; -1 until needed */
-	unsigned n_files, n_stashed;
-};
-
-static int stash(struct mounts *m, int mount_fd, struct err *e)
+int mounts_stash(struct mounts *m, int mount_fd, struct err *e)
 {
 	char path[32];
 
@@ -54,7 +49,7 @@ static void stash_clear(struct mounts *m)
 	}
 }
 
-static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode)
+int mounts_open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode)
 {
 	struct open_how how = { .flags = flags | O_CLOEXEC,
 				.mode = mode,
@@ -80,15 +75,15 @@ static int parents_make(int root, const char *path, bool with_last, struct err *
 			return err_plain(e, ENAMETOOLONG, "mount target is too long");
 		memcpy(part, path, (size_t)(end - path));
 		part[end - path] = '\0';
-		dir = open_beneath(root, part, O_PATH | O_DIRECTORY, 0);
+		dir = mounts_open_beneath(root, part, O_PATH | O_DIRECTORY, 0);
 		if (dir < 0) {
 			auto_fd parent = -1;
 			char *slash = strrchr(part, '/');
 
 			if (slash)
 				*slash = '\0';
-			parent = open_beneath(root, slash && *part ? part : "/",
-					      O_PATH | O_DIRECTORY, 0);
+			parent = mounts_open_beneath(root, slash && *part ? part : "/",
+						     O_PATH | O_DIRECTORY, 0);
 			if (parent < 0 || mkdirat(parent, slash ? slash + 1 : part, 0755) < 0)
 				return err_set(e, errno, "make mount point %s", path);
 		}
@@ -99,23 +94,23 @@ static int parents_make(int root, const char *path, bool with_last, struct err *
 
 static int target_open(const struct mounts *m, const char *target, bool is_directory, struct err *e)
 {
-	int fd = open_beneath(m->root, target, O_PATH, 0);
+	int fd = mounts_open_beneath(m->root, target, O_PATH, 0);
 
 	if (fd >= 0)
 		return fd;
 	if (parents_make(m->root, target, is_directory, e) < 0)
 		return -e->code;
 	if (!is_directory) {
-		auto_fd made = open_beneath(m->root, target, O_WRONLY | O_CREAT, 0644);
+		auto_fd made = mounts_open_beneath(m->root, target, O_WRONLY | O_CREAT, 0644);
 
 		if (made < 0)
 			return err_set(e, errno, "make mount point %s", target);
 	}
-	fd = open_beneath(m->root, target, O_PATH, 0);
+	fd = mounts_open_beneath(m->root, target, O_PATH, 0);
 	return fd < 0 ? err_set(e, errno, "open mount point %s", target) : fd;
 }
 
-static int attach(const struct mounts *m, int mount_fd, const char *target, struct err *e)
+int mounts_attach(const struct mounts *m, int mount_fd, const char *target, struct err *e)
 {
 	struct stat st, there;
 	auto_fd at = -1;
@@ -200,7 +195,7 @@ static int mount_tmpfs(struct mounts *m, const struct agent_mount *a, struct err
 	if (fs_mount("tmpfs", "tmpfs", a->options,
 		     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &fd, e) < 0)
 		return -e->code;
-	return attach(m, fd, a->target, e);
+	return mounts_attach(m, fd, a->target, e);
 }
 
 /* source is "tag", or "tag/path" for one entry of the shared directory. */
@@ -220,14 +215,15 @@ static int mount_shared(struct mounts *m, const struct agent_mount *a, struct er
 	if (fs_mount("virtiofs", tag, "", readonly ? MOUNT_ATTR_RDONLY : 0, &fd, e) < 0)
 		return -e->code;
 	if (!a->source[n])
-		return attach(m, fd, a->target, e);
-	if (stash(m, fd, e) < 0)
+		return mounts_attach(m, fd, a->target, e);
+	if (mounts_stash(m, fd, e) < 0)
 		return -e->code;
-	sub = open_beneath(fd, a->source + n, O_PATH, 0);
+	sub = mounts_open_beneath(fd, a->source + n, O_PATH, 0);
 	if (sub < 0)
 		return err_set(e, errno, "open %s", a->source);
 	part = open_tree(sub, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	return part < 0 ? err_set(e, errno, "take %s", a->source) : attach(m, part, a->target, e);
+	return part < 0 ? err_set(e, errno, "take %s", a->source)
+			: mounts_attach(m, part, a->target, e);
 }
 
 /* A link of the image where a file of ours belongs would lead that file to a place of its choice.
@@ -242,7 +238,7 @@ static int link_remove(const struct mounts *m, const char *target, struct err *e
 	if (!slash || (size_t)(slash - target) >= sizeof(dir))
 		return 0;
 	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - target), target);
-	parent = open_beneath(m->root, *dir ? dir : "/", O_PATH | O_DIRECTORY, 0);
+	parent = mounts_open_beneath(m->root, *dir ? dir : "/", O_PATH | O_DIRECTORY, 0);
 	if (parent < 0 || fstatat(parent, slash + 1, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    !S_ISLNK(st.st_mode))
 		return 0;
@@ -258,7 +254,7 @@ static int mount_file(struct mounts *m, const struct agent_mount *a, int *ret_fi
 
 	if (m->files < 0 && (fs_mount("tmpfs", "tmpfs", "mode=755,size=4m",
 				      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, &m->files, e) < 0 ||
-			     stash(m, m->files, e) < 0))
+			     mounts_stash(m, m->files, e) < 0))
 		return -e->code;
 	snprintf(name, sizeof(name), "%u", m->n_files++);
 	file = openat(m->files, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -267,7 +263,7 @@ static int mount_file(struct mounts *m, const struct agent_mount *a, int *ret_fi
 	part = open_tree(m->files, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (part < 0)
 		return err_set(e, errno, "take %s", a->target);
-	if (link_remove(m, a->target, e) < 0 || attach(m, part, a->target, e) < 0)
+	if (link_remove(m, a->target, e) < 0 || mounts_attach(m, part, a->target, e) < 0)
 		return e->code == EROFS || e->code == ENOTDIR || e->code == ELOOP
 			       ? 0
 			       : -e->code; /* the image has no place for it */
@@ -331,6 +327,8 @@ int mounts_apply(const struct agent_run *r, struct mounts_usual *u, struct err *
 			rc = mount_tmpfs(&m, a, e);
 		else if (a->kind == AGENT_MOUNT_VIRTIOFS)
 			rc = mount_shared(&m, a, e);
+		else if (a->kind == AGENT_MOUNT_DISK)
+			rc = mounts_disk(&m, a, e);
 		else if (!usual_fill(u, a, &rc, e))
 			rc = mount_file(&m, a, NULL, e);
 	}

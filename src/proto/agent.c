@@ -382,6 +382,28 @@ static void take_strings(struct cursor *c, struct agent_strings *s)
 	s->n = n;
 }
 
+/* "disk2", "disk2/name": a slot of at most two digits, a plain name. */
+static bool is_disk_source(const char *s)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+	size_t digits;
+
+	if (strncmp(s, "disk", 4) != 0)
+		return false;
+	digits = strspn(s + 4, "0123456789");
+	s += 4 + digits;
+	if (digits == 0 || digits > 2)
+		return false;
+	return *s == '\0' || (*s == '/' && s[1] && s[1 + strspn(s + 1, letters)] == '\0');
+}
+
+static bool is_mount(const struct agent_mount *m)
+{
+	if (m->kind > AGENT_MOUNT_DISK || m->target[0] != '/')
+		return false;
+	return m->kind != AGENT_MOUNT_DISK || is_disk_source(m->source);
+}
+
 static void take_mounts(struct cursor *c, struct agent_run *r)
 {
 	uint32_t n = take_u32(c);
@@ -403,7 +425,7 @@ static void take_mounts(struct cursor *c, struct agent_run *r)
 		m->target = take_str(c);
 		m->options = take_str(c);
 		m->content = take_bytes(c);
-		if (m->kind > AGENT_MOUNT_FILE || m->target[0] != '/')
+		if (!is_mount(m))
 			c->failed = true;
 	}
 	r->n_mounts = n;

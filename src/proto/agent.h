@@ -20,7 +20,7 @@
 #include "buf.h"
 #include "err.h"
 
-#define AGENT_VERSION     1U
+#define AGENT_VERSION     2U
 #define AGENT_HEAD_LEN    12U
 #define AGENT_PAYLOAD_MAX (256U << 10)
 #define AGENT_DATA_MAX    (32U << 10) /* payload of one data frame */
@@ -99,14 +99,21 @@ struct agent_root {
 		writable_len; /* bytes; a slot whose size differs is probed again; 0: don't care */
 };
 
-enum agent_mount_kind { AGENT_MOUNT_TMPFS, AGENT_MOUNT_VIRTIOFS, AGENT_MOUNT_FILE };
+enum agent_mount_kind {
+	AGENT_MOUNT_TMPFS,
+	AGENT_MOUNT_VIRTIOFS,
+	AGENT_MOUNT_FILE,
+	AGENT_MOUNT_DISK,
+};
 
-struct agent_mount {        /* made inside the root before the main process starts */
-	uint32_t kind;      /* enum agent_mount_kind */
-	const char *source; /* VIRTIOFS: tag, or "tag/sub/path" for one file or directory of it */
-	const char *target; /* absolute, resolved beneath the root */
-	const char
-		*options; /* TMPFS: "size=..,mode=.." as tmpfs takes them; "ro" and "rw" for all */
+struct agent_mount {         /* made inside the root before the main process starts */
+	uint32_t kind;       /* enum agent_mount_kind */
+	const char *source;  /* VIRTIOFS: tag, or "tag/sub/path" for one file or directory of it;
+				DISK: "disk2", or "disk2/name" for one directory of its file system,
+				made if missing */
+	const char *target;  /* absolute, resolved beneath the root */
+	const char *options; /* TMPFS: "size=..,mode=.." as tmpfs takes them; "ro" and "rw" for all;
+			       DISK: "copy": an empty directory gets what the image has at target */
 	struct agent_bytes
 		content; /* FILE: bytes of a read-write file bound at target (/etc/hosts, ...) */
 };

@@ -29,7 +29,7 @@ static void run_try(const struct agent_frame *f, struct buf *out, struct err *e)
 	MUST(r.argv.n > 0 && r.argv.n <= AGENT_ARGS_MAX && r.env.n <= AGENT_ARGS_MAX);
 	MUST(!r.argv.v[r.argv.n] && r.n_mounts <= AGENT_MOUNTS_MAX);
 	for (uint32_t i = 0; i < r.n_mounts; i++)
-		MUST(r.mounts[i].target[0] == '/' && r.mounts[i].kind <= AGENT_MOUNT_FILE);
+		MUST(r.mounts[i].target[0] == '/' && r.mounts[i].kind <= AGENT_MOUNT_DISK);
 	MUST(agent_put_run(out, f->stream, &r) == 0);
 	same_check(out, f);
 	agent_run_done(&r);

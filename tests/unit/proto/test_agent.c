@@ -177,6 +177,7 @@ static void run_both_ways(void **state)
 	static const struct agent_mount m[] = {
 		{ AGENT_MOUNT_TMPFS, "", "/tmp", "size=1m", { 0 } },
 		{ AGENT_MOUNT_FILE, "", "/etc/hosts", "rw", { "a\0b", 3 } },
+		{ AGENT_MOUNT_DISK, "disk2/data", "/d", "rw,copy", { 0 } },
 	};
 	auto_buf b = { 0 };
 	struct agent_run r;
@@ -184,7 +185,7 @@ static void run_both_ways(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	run_put(&b, m, 2);
+	run_put(&b, m, 3);
 	f = only_frame(&b);
 	assert_int_equal(f.stream, 3);
 	assert_int_equal(agent_get_run(f.payload, &r, &e), 0);
@@ -196,7 +197,8 @@ static void run_both_ways(void **state)
 	assert_string_equal(r.cwd, "/w");
 	assert_string_equal(r.user, ""); /* NULL is nothing said */
 	assert_int_equal(r.cols, 80);
-	assert_int_equal(r.n_mounts, 2);
+	assert_int_equal(r.n_mounts, 3);
+	assert_string_equal(r.mounts[2].source, "disk2/data");
 	assert_string_equal(r.mounts[1].target, "/etc/hosts");
 	assert_memory_equal(r.mounts[1].content.data, "a\0b", 3);
 	agent_run_done(&r);
@@ -204,6 +206,35 @@ static void run_both_ways(void **state)
 	for (uint32_t n = 0; n < f.payload.len; n++)
 		assert_int_equal(agent_get_run((struct agent_bytes){ f.payload.data, n }, &r, &e),
 				 -EPROTO);
+}
+
+/* Where a disk is from is a slot and a plain name, nothing that leads elsewhere. */
+static void disk_sources(void **state)
+{
+	static const struct {
+		const char *source;
+		int rc;
+	} t[] = { { "disk0", 0 },           { "disk15", 0 },
+		  { "disk2/a", 0 },         { "", -EPROTO },
+		  { "disk", -EPROTO },      { "disk/data", -EPROTO },
+		  { "disk2/", -EPROTO },    { "disk2/..", -EPROTO },
+		  { "disk2/a/b", -EPROTO }, { "disk2/A", -EPROTO },
+		  { "disk123", -EPROTO },   { "disk-1", -EPROTO },
+		  { "Disk2", -EPROTO },     { "disk2 ", -EPROTO },
+		  { "/dev/vda", -EPROTO },  { "disk2/.copy", -EPROTO } };
+	struct err e = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		const struct agent_mount m = { AGENT_MOUNT_DISK, t[i].source, "/d", "rw", { 0 } };
+		auto_buf b = { 0 };
+		struct agent_run r = { 0 };
+
+		run_put(&b, &m, 1);
+		if (agent_get_run(only_frame(&b).payload, &r, &e) != t[i].rc)
+			fail_msg("%s", t[i].source);
+		agent_run_done(&r);
+	}
 }
 
 static void run_refused(void **state)
@@ -317,6 +348,7 @@ int main(void)
 		cmocka_unit_test(identity_both_ways),
 		cmocka_unit_test(identity_refused),
 		cmocka_unit_test(run_both_ways),
+		cmocka_unit_test(disk_sources),
 		cmocka_unit_test(run_refused),
 		cmocka_unit_test(small_payloads),
 		cmocka_unit_test(texts_are_escaped_and_cut),
