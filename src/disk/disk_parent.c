@@ -17,13 +17,19 @@
 #define CHUNK 65536U
 #define PAGE  4096U
 
+/* A small disk has no room for a large one; with blocks of 1 KiB the least is 1 MiB. */
+static unsigned journal_mib(uint64_t size)
+{
+	return size >= 128U << 20 ? 16 : size >= 32U << 20 ? 4 : 1;
+}
+
 /*
  * A journal, so that what the guest has synced survives the end of its VMM; no background
  * initialisation, no reserved blocks, no checksums of metadata (an emulated guest pays for them).
  */
-static int parent_format(int fd, struct err *e)
+static int parent_format(int fd, uint64_t size, struct err *e)
 {
-	char path[64];
+	char path[64], journal[24];
 	auto_buf out = { 0 };
 	const char *argv[] = { "mkfs.ext4",
 			       "-q",
@@ -31,7 +37,7 @@ static int parent_format(int fd, struct err *e)
 			       "-m",
 			       "0",
 			       "-J",
-			       "size=16",
+			       journal,
 			       "-O",
 			       "^metadata_csum,^resize_inode,uninit_bg",
 			       "-E",
@@ -41,6 +47,7 @@ static int parent_format(int fd, struct err *e)
 	int status = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)getpid(), fd);
+	snprintf(journal, sizeof(journal), "size=%u", journal_mib(size));
 	if (child_run(argv, &out, &status, e) < 0)
 		return err_wrap(e, "is the package e2fsprogs installed?");
 	return status ? err_plain(e, EIO, "mkfs.ext4 failed with exit code %d", status) : 0;
@@ -115,7 +122,7 @@ static int parent_make(int parents_fd, const char *name, uint64_t size, struct e
 		return err_wrap(e, "%s", name);
 	if (ftruncate(raw, (off_t)size) < 0)
 		return err_set(e, errno, "size of %s", name);
-	if (parent_format(raw, e) < 0 || vhd_make(raw, fd, name, size, e) < 0)
+	if (parent_format(raw, size, e) < 0 || vhd_make(raw, fd, name, size, e) < 0)
 		return -e->code;
 	if (fsync(fd) < 0 || fchmod(fd, 0400) < 0)
 		return err_set(e, errno, "make %s", name);

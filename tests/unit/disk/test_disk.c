@@ -223,6 +223,22 @@ static void parent_sizes_refused(void **state)
 	}
 }
 
+/* The journal grows with the disk: none is too large for its disk. */
+static void parent_sizes_taken(void **state)
+{
+	static const uint64_t sizes[] = { DISK_SIZE_MIN, (32U << 20) - 4096, 32U << 20,
+					  (128U << 20) - 4096, 128U << 20 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		auto_fd fd = -1;
+		struct err e = { 0 };
+
+		if (disk_parent_open(temp_dir.fd, sizes[i], &fd, &e) < 0)
+			fail_msg("%llu: %s", (unsigned long long)sizes[i], e.msg);
+	}
+}
+
 static void parent_is_made_once(void **state)
 {
 	auto_fd first = -1, second = -1;
@@ -264,6 +280,7 @@ int main(void)
 		TEST(layer_copied),
 		TEST(killed_maker_leaves_nothing),
 		TEST(parent_sizes_refused),
+		TEST(parent_sizes_taken),
 		TEST(parent_is_made_once),
 	};
 
