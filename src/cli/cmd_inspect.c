@@ -10,15 +10,17 @@
 
 #define EXIT_TEMPLATE 64 /* what Docker ends with for a template that is none */
 
-enum inspect_kind { INSPECT_ANY, INSPECT_MACHINE, INSPECT_IMAGE };
+enum inspect_kind { INSPECT_ANY, INSPECT_MACHINE, INSPECT_IMAGE, INSPECT_VOLUME };
 
-static const char *const kind_names[] = { "object", "container", "image" };
+static const char *const kind_names[] = { "object", "container", "image", "volume" };
 
 static int object_get(struct engine *g, enum inspect_kind kind, const char *name, json_t **ret,
 		      struct err *e)
 {
 	char id[65];
 
+	if (kind == INSPECT_VOLUME)
+		return engine_volume_inspect(g, name, ret, e);
 	if (kind != INSPECT_IMAGE) {
 		if (engine_machine_find(g, name, id, e) == 0)
 			return engine_machine_inspect(g, id, ret, e);
@@ -26,7 +28,12 @@ static int object_get(struct engine *g, enum inspect_kind kind, const char *name
 			return -e->code;
 		*e = (struct err){ 0 };
 	}
-	return engine_image_inspect(g, name, ret, e);
+	if (engine_image_inspect(g, name, ret, e) == 0)
+		return 0;
+	if (e->code != ENOENT || kind == INSPECT_IMAGE)
+		return -e->code;
+	*e = (struct err){ 0 };
+	return engine_volume_inspect(g, name, ret, e);
 }
 
 /* What is there goes into `found`; the errors come after the output, as Docker has it. */
@@ -47,6 +54,8 @@ static int objects_collect(struct engine *g, enum inspect_kind kind, const struc
 		code = 1;
 		if (e.code == ENOENT)
 			err_plain(&e, ENOENT, "No such %s: %.300s", kind_names[kind], a->v[i]);
+		if (e.code == ENOENT && kind == INSPECT_VOLUME)
+			err_plain(&e, ENOENT, "get %.300s: no such volume", a->v[i]);
 		if (buf_add_str(errors, "Error: ") < 0 ||
 		    text_escape(errors, e.msg, strlen(e.msg)) < 0 || buf_add_str(errors, "\n") < 0)
 			return -ENOMEM;
@@ -130,6 +139,7 @@ int cmd_inspect(struct cli *c, const void *options, const struct args *a)
 	if (o->type && *o->type) {
 		kind = strcmp(o->type, "container") == 0 ? INSPECT_MACHINE
 		       : strcmp(o->type, "image") == 0   ? INSPECT_IMAGE
+		       : strcmp(o->type, "volume") == 0  ? INSPECT_VOLUME
 							 : INSPECT_ANY;
 		if (kind == INSPECT_ANY) {
 			err_plain(&e, EINVAL, "\"%.100s\" is not a valid value for --type",
@@ -152,4 +162,11 @@ int cmd_image_inspect(struct cli *c, const void *options, const struct args *a)
 	const struct inspect_flags *o = options;
 
 	return inspect(c, o->format, INSPECT_IMAGE, a);
+}
+
+int cmd_volume_inspect(struct cli *c, const void *options, const struct args *a)
+{
+	const struct inspect_flags *o = options;
+
+	return inspect(c, o->format, INSPECT_VOLUME, a);
 }

@@ -106,18 +106,20 @@ int cmd_kill(struct cli *c, const void *options, const struct args *a)
 
 /* ---- rm ---- */
 
-static int remove_named(struct engine *g, const char *name, bool is_forced, struct err *e)
+static int remove_named(struct engine *g, const char *name, uint32_t flags, struct err *e)
 {
 	char id[65];
 
 	if (engine_machine_find(g, name, id, e) < 0)
 		return -e->code;
-	return engine_machine_remove(g, id, is_forced, e);
+	return engine_machine_remove(g, id, flags, e);
 }
 
 int cmd_rm(struct cli *c, const void *options, const struct args *a)
 {
 	const struct rm_flags *o = options;
+	uint32_t flags = (o->is_forced ? ENGINE_REMOVE_FORCE : 0U) |
+			 (o->with_volumes ? ENGINE_REMOVE_VOLUMES : 0U);
 	struct engine *g;
 	struct err e = { 0 };
 	int code = 0;
@@ -126,7 +128,7 @@ int cmd_rm(struct cli *c, const void *options, const struct args *a)
 		return cli_fail(&e, EXIT_CAISSON);
 	for (int i = 0; i < a->n; i++) {
 		e = (struct err){ 0 };
-		if (remove_named(g, a->v[i], o->is_forced, &e) == 0) {
+		if (remove_named(g, a->v[i], flags, &e) == 0) {
 			printf("%s\n", a->v[i]);
 			continue;
 		}

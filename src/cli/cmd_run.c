@@ -192,7 +192,7 @@ static void machine_drop(struct engine *g, const char *id)
 {
 	struct err e = { 0 };
 
-	if (engine_machine_remove(g, id, true, &e) < 0)
+	if (engine_machine_remove(g, id, ENGINE_REMOVE_FORCE, &e) < 0)
 		log_debug("remove %s: %s", id, e.msg);
 }
 

@@ -54,7 +54,7 @@
 		LIST("label-file", 0, label_files, "file", "Read labels from a file"),             \
 		TEXT("memory", 'm', memory, "bytes", "Memory of the machine; units b, k, m, g"),   \
 		LIST("mount", 0, mounts, "spec",                                                   \
-		     "Mount: type=bind|tmpfs,source=...,target=...[,readonly]"),                   \
+		     "Mount: type=volume|bind|disk|tmpfs,source=...,target=...[,readonly]"),       \
 		TEXT("name", 0, name, "name", "Name of the machine"),                              \
 		TEXT_IS("network", 0, network, "name", "default or none", "default"),              \
 		{ "net", 0, FLAG_TEXT, offsetof(T, network), "name", NULL, NULL },                 \
@@ -79,8 +79,8 @@
 		LIST("tmpfs", 0, tmpfs, "path[:options]", "Mount a tmpfs"),                        \
 		BOOL("tty", 't', has_tty, "Give the machine's process a terminal"),                \
 		TEXT("user", 'u', user, "user[:group]", "User name or number"),                    \
-		LIST("volume", 'v', volumes, "dir:path[:ro]",                                      \
-		     "Mount a directory or file of the host"),                                     \
+		LIST("volume", 'v', volumes, "[name|dir:]path[:ro]",                               \
+		     "Mount a volume, or a directory or file of the host"),                        \
 		TEXT("workdir", 'w', workdir, "path", "Working directory")
 
 #define MACHINE_FLAGS_NOT_YET                                                                      \
@@ -150,7 +150,7 @@ static const struct flag kill_flag_rows[] = {
 static const struct flag rm_flag_rows[] = {
 	BOOL("force", 'f', is_forced, "Kill it first if it runs"),
 	NOT_YET("link", 'l'),
-	BOOL("volumes", 'v', with_volumes, "Remove its anonymous volumes too (there are none)"),
+	BOOL("volumes", 'v', with_volumes, "Remove its anonymous volumes too"),
 };
 #undef T
 #define T struct ps_flags
@@ -346,6 +346,45 @@ static const struct flag disk_mount_rows[] = {
 };
 #undef T
 
+/* ---- volumes ---- */
+
+#define T struct volume_flags
+static const struct flag volume_create_rows[] = {
+	TEXT_IS("driver", 'd', driver, "name", "vhd, or local, which is the same", "vhd"),
+	LIST("label", 0, labels, "key=value", "Put a label on the volume"),
+	LIST("opt", 'o', opts, "size=bytes", "Size of the volume's disk; 10g if not given"),
+	NOT_YET("availability", 0),
+	NOT_YET("group", 0),
+	NOT_YET("limit-bytes", 0),
+	NOT_YET("required-bytes", 0),
+	NOT_YET("scope", 0),
+	NOT_YET("secret", 0),
+	NOT_YET("sharing", 0),
+	NOT_YET("topology-preferred", 0),
+	NOT_YET("topology-required", 0),
+	NOT_YET("type", 0),
+};
+static const struct flag volume_ls_rows[] = {
+	NOT_YET("cluster", 0),
+	LIST("filter", 'f', filters, "key=value", "Only those: dangling, driver, label, name"),
+	TEXT("format", 0, format, "template", "Output: json, or a Go template, or table TEMPLATE"),
+	BOOL("quiet", 'q', is_quiet, "Only names"),
+};
+static const struct flag volume_rm_rows[] = {
+	BOOL("force", 'f', is_forced, "One that is not there is no error"),
+};
+static const struct flag volume_prune_rows[] = {
+	BOOL("all", 'a', all, "Named ones too, not only anonymous ones"),
+	LIST("filter", 0, filters, "key=value", "Only those: label"),
+	BOOL("force", 'f', is_forced, "Do not ask (caisson never asks)"),
+};
+#undef T
+#define T struct inspect_flags
+static const struct flag volume_inspect_rows[] = {
+	TEXT("format", 'f', format, "template", "Output: json, or a Go template"),
+};
+#undef T
+
 /* ---- host ---- */
 
 #define T struct list_flags
@@ -491,6 +530,19 @@ const struct command commands[] = {
 	  FLAGS(struct disk_flags, disk_mount_rows), 2, 2, false, "file" },
 	{ "disk umount", NULL, "DIR", "End what mount began", NULL, cmd_disk_umount, NO_FLAGS, 1, 1,
 	  false, "file" },
+	{ "volume create", NULL, "[VOLUME]", "Create a volume",
+	  "A disk of its own (VHD) with an ext4 file system, which takes space as it is written to. "
+	  "Without a name it is an anonymous one.",
+	  cmd_volume_create, FLAGS(struct volume_flags, volume_create_rows), 0, 1, false, NULL },
+	{ "volume inspect", NULL, "VOLUME...", "Print all about volumes", NULL, cmd_volume_inspect,
+	  FLAGS(struct inspect_flags, volume_inspect_rows), 1, -1, false, "volume" },
+	{ "volume ls", "volume list", "", "List volumes", NULL, cmd_volume_ls,
+	  FLAGS(struct volume_flags, volume_ls_rows), 0, 0, false, NULL },
+	{ "volume prune", NULL, "", "Remove anonymous volumes that no machine has", NULL,
+	  cmd_volume_prune, FLAGS(struct volume_flags, volume_prune_rows), 0, 0, false, NULL },
+	{ "volume rm", "volume remove", "VOLUME...", "Remove volumes",
+	  "A volume that a machine has is not removed, whether the machine runs or not.",
+	  cmd_volume_rm, FLAGS(struct volume_flags, volume_rm_rows), 1, -1, false, "volume" },
 	{ "doctor", NULL, "", "Check what caisson needs of this host", NULL, cmd_doctor, NO_FLAGS,
 	  0, 0, false, NULL },
 	{ "version", NULL, "", "Print versions of caisson, its hypervisor and kernel", NULL,
@@ -504,6 +556,7 @@ const struct command_group command_groups[] = {
 	{ "image", "Images" },
 	{ "kernel", "Guest kernels" },
 	{ "template", "Templates that machines are cloned from" },
+	{ "volume", "Volumes: disks that outlive machines" },
 };
 const size_t n_command_groups = ARRAY_SIZE(command_groups);
 

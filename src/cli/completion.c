@@ -17,6 +17,7 @@ const char completion_list_function[] =
 	"\trunning) caisson ps --format '{{.Names}}' ;;\n"
 	"\timage) caisson images --format '{{.Repository}}:{{.Tag}}' | grep -v '<none>' ;;\n"
 	"\tkernel) caisson kernel ls -q ;;\n"
+	"\tvolume) caisson volume ls -q ;;\n"
 	"\tesac 2>/dev/null\n"
 	"}\n";
 

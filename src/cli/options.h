@@ -87,6 +87,12 @@ struct disk_flags { /* all of "caisson disk"; each command has rows for some */
 	struct flag_list roots;
 };
 
+struct volume_flags { /* all of "caisson volume" but inspect */
+	const char *driver, *format;
+	bool is_quiet, is_forced, all;
+	struct flag_list labels, opts, filters;
+};
+
 typedef int command_fn(struct cli *c, const void *options, const struct args *a);
 command_fn cmd_run, cmd_create, cmd_start, cmd_stop, cmd_kill, cmd_rm, cmd_ps, cmd_logs, cmd_exec,
 	cmd_wait, cmd_attach, cmd_inspect, cmd_container_inspect, cmd_image_inspect;
@@ -97,5 +103,6 @@ command_fn cmd_doctor, cmd_version, cmd_kernel_install, cmd_kernel_build, cmd_ke
 command_fn cmd_disk_create, cmd_disk_info, cmd_disk_chain, cmd_disk_snapshot, cmd_disk_coalesce,
 	cmd_disk_flatten, cmd_disk_resize, cmd_disk_compact, cmd_disk_check, cmd_disk_repair,
 	cmd_disk_convert, cmd_disk_diff, cmd_disk_reparent, cmd_disk_mount, cmd_disk_umount;
+command_fn cmd_volume_create, cmd_volume_ls, cmd_volume_inspect, cmd_volume_rm, cmd_volume_prune;
 
 #endif

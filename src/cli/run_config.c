@@ -138,7 +138,7 @@ static int mounts_apply(const struct run_options *o, const char *cwd, struct mac
 		if (spec_volume(o->volumes.v[i], cwd, c, e) < 0)
 			return -e->code;
 	for (size_t i = 0; i < o->mounts.n; i++)
-		if (spec_mount(o->mounts.v[i], c, e) < 0)
+		if (spec_mount(o->mounts.v[i], cwd, c, e) < 0)
 			return -e->code;
 	for (size_t i = 0; i < o->tmpfs.n; i++)
 		if (spec_tmpfs(o->tmpfs.v[i], c, e) < 0)
@@ -214,6 +214,8 @@ int run_sources_make(const struct run_options *o, const struct machine_config *c
 	for (uint32_t i = 0; i < o->volumes.n && i < c->n_mounts; i++) {
 		const char *source = c->mounts[i].source;
 
+		if (c->mounts[i].kind != MACHINE_MOUNT_BIND)
+			continue;
 		if (access(source, F_OK) == 0 || errno != ENOENT)
 			continue;
 		if (dir_make_at(AT_FDCWD, source, 0755, e) < 0)

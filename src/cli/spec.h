@@ -29,10 +29,13 @@ must_check int spec_tail(const char *text, int64_t *ret, struct err *e);
 
 /* [ip:][host[-host]:]port[-port][/proto], appended to c->ports. */
 must_check int spec_publish(const char *text, struct machine_config *c, struct err *e);
-/* SOURCE:TARGET[:OPTIONS]; a source of "./x" is taken from `cwd`. */
+/* SOURCE:TARGET[:OPTIONS], NAME:TARGET[:OPTIONS] or TARGET; a source of "./x" is taken from `cwd`.
+ */
 must_check int spec_volume(const char *text, const char *cwd, struct machine_config *c,
 			   struct err *e);
-must_check int spec_mount(const char *text, struct machine_config *c, struct err *e);
+/* key=value,...; the source of a disk may be one of `cwd`. */
+must_check int spec_mount(const char *text, const char *cwd, struct machine_config *c,
+			  struct err *e);
 must_check int spec_tmpfs(const char *text, struct machine_config *c, struct err *e);
 /* "name:ip" or "name=ip" */
 must_check int spec_add_host(const char *text, struct strv *to, struct err *e);

@@ -142,19 +142,25 @@ static int mount_add(struct machine_config *c, enum machine_mount_kind kind, con
 	return 0;
 }
 
-/* What -v may say behind the second colon: most of it is about how hosts share mounts. */
-static int volume_options(char *options, bool *ret_readonly)
-{
-	static const char *const harmless[] = { "rw",       "z",         "Z",
-						"cached",   "delegated", "consistent",
-						"rprivate", "private",   "nocopy" };
+struct volume_words {
+	bool is_readonly, is_nocopy;
+};
 
-	*ret_readonly = false;
+/* What -v may say behind the second colon: most of it is about how hosts share mounts. */
+static int volume_options(char *options, struct volume_words *ret)
+{
+	static const char *const harmless[] = { "rw",        "z",          "Z",        "cached",
+						"delegated", "consistent", "rprivate", "private" };
+
+	*ret = (struct volume_words){ 0 };
 	while (options) {
 		char *next = cut(options, ',');
-		bool is_known = strcmp(options, "ro") == 0;
+		bool is_readonly = strcmp(options, "ro") == 0;
+		bool is_nocopy = strcmp(options, "nocopy") == 0;
+		bool is_known = is_readonly || is_nocopy;
 
-		*ret_readonly |= is_known;
+		ret->is_readonly |= is_readonly;
+		ret->is_nocopy |= is_nocopy;
 		for (size_t i = 0; i < ARRAY_SIZE(harmless); i++)
 			is_known |= strcmp(options, harmless[i]) == 0;
 		if (!is_known)
@@ -173,52 +179,71 @@ static bool is_volume_name(const char *text)
 	return !strchr("_.-", *text) && text[strspn(text, letters)] == 0;
 }
 
-/* The directory of the host, from what stands before the colon; what begins with a dot is one. */
-static int volume_source(const char *text, const char *source, const char *cwd, char **ret,
+/* A path of the host, also one of the working directory. */
+static int path_full(const char *path, const char *cwd, char **ret, struct err *e)
+{
+	bool is_full = *path == '/';
+
+	if (asprintf(ret, "%s%s%s", is_full ? "" : cwd, is_full ? "" : "/", path) >= 0)
+		return 0;
+	*ret = NULL;
+	return err_set(e, ENOMEM, "path");
+}
+
+static int anonymous_add(const char *text, const char *target, struct machine_config *c,
 			 struct err *e)
 {
+	if (*target != '/')
+		return err_plain(e, EINVAL,
+				 "invalid volume specification: '%s': mount path must be absolute",
+				 text);
+	return mount_add(c, MACHINE_MOUNT_VOLUME, "", target, NULL, false, e);
+}
+
+/* What begins with a dot or a slash is a directory or file of the host. */
+static int source_add(const char *text, const char *source, const char *cwd,
+		      const struct machine_mount *m, struct machine_config *c, struct err *e)
+{
+	auto_free char *full = NULL;
+
 	if (is_volume_name(source))
-		return err_plain(
-			e, ENOTSUP,
-			"-v %s: named volumes are not there yet in caisson; a directory begins with / or ./",
-			text);
+		return mount_add(c, MACHINE_MOUNT_VOLUME, source, m->target, m->options,
+				 m->is_readonly, e);
 	if (*source != '/' && *source != '.')
 		return err_plain(e, EINVAL,
 				 "-v %s: \"%s\" includes invalid characters for a volume name; a "
 				 "directory begins with / or ./",
 				 text, source);
-	if (asprintf(ret, "%s%s%s", *source == '.' ? cwd : "", *source == '.' ? "/" : "", source) <
-	    0) {
-		*ret = NULL;
-		return err_set(e, ENOMEM, "volume");
-	}
-	return 0;
+	if (path_full(source, cwd, &full, e) < 0)
+		return -e->code;
+	return mount_add(c, MACHINE_MOUNT_BIND, full, m->target, NULL, m->is_readonly, e);
 }
 
 int spec_volume(const char *text, const char *cwd, struct machine_config *c, struct err *e)
 {
-	auto_free char *copy = strdup(text), *full = NULL;
-	char *target, *options;
-	bool is_readonly;
+	auto_free char *copy = strdup(text);
+	char nocopy[] = "nocopy";
+	struct machine_mount m = { 0 };
+	struct volume_words w;
+	char *options;
 
 	if (!copy)
 		return err_set(e, ENOMEM, "volume");
-	target = cut(copy, ':');
-	options = target ? cut(target, ':') : NULL;
-	if (!target)
-		return err_plain(e, ENOTSUP,
-				 "-v %s: anonymous volumes are not there yet in caisson", text);
-	if (!*copy || !*target || (options && strchr(options, ':')))
+	m.target = cut(copy, ':');
+	if (!m.target && *copy)
+		return anonymous_add(text, copy, c, e);
+	options = m.target ? cut(m.target, ':') : NULL;
+	if (!*copy || !*m.target || (options && strchr(options, ':')))
 		return err_plain(e, EINVAL, "invalid volume specification: '%s'", text);
-	if (*target != '/')
+	if (*m.target != '/')
 		return err_plain(e, EINVAL,
 				 "invalid volume specification: '%s': mount path must be absolute",
 				 text);
-	if (volume_options(options, &is_readonly) < 0)
+	if (volume_options(options, &w) < 0)
 		return err_plain(e, EINVAL, "invalid mode in volume specification: %s", text);
-	if (volume_source(text, copy, cwd, &full, e) < 0)
-		return -e->code;
-	return mount_add(c, MACHINE_MOUNT_BIND, full, target, NULL, is_readonly, e);
+	m.is_readonly = w.is_readonly;
+	m.options = w.is_nocopy ? nocopy : NULL;
+	return source_add(text, copy, cwd, &m, c, e);
 }
 
 int spec_tmpfs(const char *text, struct machine_config *c, struct err *e)
@@ -236,7 +261,7 @@ int spec_tmpfs(const char *text, struct machine_config *c, struct err *e)
 
 struct mount_words {
 	const char *type, *source, *target, *tmpfs_size, *tmpfs_mode;
-	bool is_readonly;
+	bool is_readonly, is_nocopy;
 };
 
 static bool is_true(const char *v)
@@ -262,6 +287,10 @@ static int mount_word(struct mount_words *m, const char *key, const char *value,
 
 	if (strcmp(key, "readonly") == 0 || strcmp(key, "ro") == 0) {
 		m->is_readonly = is_true(value);
+		return 0;
+	}
+	if (strcmp(key, "volume-nocopy") == 0) {
+		m->is_nocopy = is_true(value);
 		return 0;
 	}
 	if (!value)
@@ -294,7 +323,51 @@ static int tmpfs_options(const struct mount_words *m, char **ret, struct err *e)
 	return 0;
 }
 
-int spec_mount(const char *text, struct machine_config *c, struct err *e)
+/* One of which the type is known to be right, and which has a target. */
+static int words_add(const struct mount_words *m, const char *text, const char *cwd,
+		     struct machine_config *c, struct err *e)
+{
+	auto_free char *full = NULL;
+
+	if (strcmp(m->type, "volume") == 0)
+		return mount_add(c, MACHINE_MOUNT_VOLUME, m->source ? m->source : "", m->target,
+				 m->is_nocopy ? "nocopy" : NULL, m->is_readonly, e);
+	if (strcmp(m->type, "disk") == 0 && m->source && *m->source) {
+		if (path_full(m->source, cwd, &full, e) < 0)
+			return -e->code;
+		return mount_add(c, MACHINE_MOUNT_DISK, full, m->target, NULL, m->is_readonly, e);
+	}
+	if (strcmp(m->type, "disk") == 0)
+		return err_plain(e, EINVAL, "invalid --mount %s: source is required", text);
+	if (!m->source || *m->source != '/')
+		return err_plain(e, EINVAL, "invalid --mount %s: source must be an absolute path",
+				 text);
+	return mount_add(c, MACHINE_MOUNT_BIND, m->source, m->target, NULL, m->is_readonly, e);
+}
+
+static int words_check(const struct mount_words *m, const char *text, struct err *e)
+{
+	bool is_volume = strcmp(m->type, "volume") == 0, is_tmpfs = strcmp(m->type, "tmpfs") == 0;
+
+	if (!m->target || !*m->target)
+		return err_plain(e, EINVAL, "invalid --mount %s: target is required", text);
+	if ((!is_volume && !is_tmpfs && strcmp(m->type, "bind") != 0 &&
+	     strcmp(m->type, "disk") != 0) ||
+	    (is_tmpfs && m->source) || (!is_tmpfs && (m->tmpfs_size || m->tmpfs_mode)) ||
+	    (!is_volume && m->is_nocopy))
+		return err_plain(e, EINVAL,
+				 "invalid --mount %s: type must be bind, disk, tmpfs or volume, "
+				 "with fields of that type only",
+				 text);
+	if (is_volume && m->source && *m->source && !is_volume_name(m->source))
+		return err_plain(e, EINVAL,
+				 "invalid --mount %s: \"%s\" includes invalid characters for a "
+				 "volume name",
+				 text, m->source);
+	return 0;
+}
+
+int spec_mount(const char *text, const char *cwd, struct machine_config *c, struct err *e)
 {
 	auto_free char *copy = strdup(text), *tmpfs = NULL;
 	struct mount_words m = { .type = "volume" };
@@ -309,21 +382,11 @@ int spec_mount(const char *text, struct machine_config *c, struct err *e)
 		if (mount_word(&m, word, value, e) < 0)
 			return -e->code;
 	}
-	if (!m.target)
-		return err_plain(e, EINVAL, "invalid --mount %s: target is required", text);
-	if (tmpfs_options(&m, &tmpfs, e) < 0)
+	if (words_check(&m, text, e) < 0 || tmpfs_options(&m, &tmpfs, e) < 0)
 		return -e->code;
-	if (strcmp(m.type, "tmpfs") == 0 && !m.source)
+	if (strcmp(m.type, "tmpfs") == 0)
 		return mount_add(c, MACHINE_MOUNT_TMPFS, NULL, m.target, tmpfs, m.is_readonly, e);
-	if (strcmp(m.type, "volume") == 0)
-		return err_plain(e, ENOTSUP, "--mount %s: volumes are not there yet in caisson",
-				 text);
-	if (strcmp(m.type, "bind") != 0 || tmpfs)
-		return err_plain(e, EINVAL, "invalid --mount %s: type must be bind or tmpfs", text);
-	if (!m.source || *m.source != '/')
-		return err_plain(e, EINVAL, "invalid --mount %s: source must be an absolute path",
-				 text);
-	return mount_add(c, MACHINE_MOUNT_BIND, m.source, m.target, NULL, m.is_readonly, e);
+	return words_add(&m, text, cwd, c, e);
 }
 
 int spec_add_host(const char *text, struct strv *to, struct err *e)

@@ -20,7 +20,7 @@
 #include "child.h"
 
 #define FIRST_FILE 3U
-#define ARGS_MAX   (16 + DISK_SERVER_FILES_MAX)
+#define ARGS_MAX   (17 + DISK_SERVER_FILES_MAX)
 #define ARG_MAX_   48
 #define THREADS    "4"
 
@@ -40,14 +40,16 @@ struct command {
 	const char *argv[ARGS_MAX];
 };
 
-static void command_make(struct command *c, const char *plugin, size_t n_files, uid_t uid,
-			 gid_t gid)
+static void command_make(struct command *c, const char *plugin, const struct disk_server_files *f,
+			 uid_t uid, gid_t gid)
 {
 	static const char *const fixed[] = { "nbdkit", "-s", "-t", THREADS };
 	size_t n = 0, text = 0;
 
 	for (; n < ARRAY_SIZE(fixed); n++)
 		c->argv[n] = fixed[n];
+	if (f->is_readonly)
+		c->argv[n++] = "-r";
 	if (uid) {
 		snprintf(c->text[0], ARG_MAX_, "%u", uid);
 		snprintf(c->text[1], ARG_MAX_, "%u", gid);
@@ -57,7 +59,7 @@ static void command_make(struct command *c, const char *plugin, size_t n_files, 
 		c->argv[n++] = c->text[text++];
 	}
 	c->argv[n++] = plugin;
-	for (size_t i = 0; i < n_files; i++, text++) {
+	for (size_t i = 0; i < f->n; i++, text++) {
 		snprintf(c->text[text], ARG_MAX_, "%s=/proc/self/fd/%zu", i ? "parent" : "file",
 			 FIRST_FILE + i);
 		c->argv[n++] = c->text[text];
@@ -65,7 +67,7 @@ static void command_make(struct command *c, const char *plugin, size_t n_files, 
 	c->argv[n] = NULL;
 }
 
-static int spawn(const char *plugin, const int *files, size_t n_files, uid_t uid, gid_t gid,
+static int spawn(const char *plugin, const struct disk_server_files *f, uid_t uid, gid_t gid,
 		 int sock, struct disk_server *ret, struct err *e)
 {
 	int fds[FIRST_FILE + DISK_SERVER_FILES_MAX], errs[2];
@@ -76,7 +78,7 @@ static int spawn(const char *plugin, const int *files, size_t n_files, uid_t uid
 		.env = (const char *const[]){ "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C",
 					      NULL },
 		.fds = fds,
-		.n_fds = FIRST_FILE + n_files,
+		.n_fds = FIRST_FILE + f->n,
 		.flags = CHILD_NEW_SESSION | CHILD_NO_NEW_PRIVS,
 		.setup = confine,
 		.setup_arg = &uid,
@@ -85,10 +87,10 @@ static int spawn(const char *plugin, const int *files, size_t n_files, uid_t uid
 
 	if (pipe2(errs, O_CLOEXEC | O_NONBLOCK) < 0)
 		return err_set(e, errno, "pipe of nbdkit");
-	command_make(&c, plugin, n_files, uid, gid);
+	command_make(&c, plugin, f, uid, gid);
 	fds[0] = fds[1] = sock;
 	fds[2] = errs[1];
-	memcpy(fds + FIRST_FILE, files, n_files * sizeof(*files));
+	memcpy(fds + FIRST_FILE, f->fds, f->n * sizeof(*f->fds));
 	rc = child_spawn(&s, &ret->pid, &ret->pidfd, e);
 	close(errs[1]);
 	if (rc < 0) {
@@ -99,7 +101,7 @@ static int spawn(const char *plugin, const int *files, size_t n_files, uid_t uid
 	return 0;
 }
 
-int disk_server_start(const char *plugin, const int *files, size_t n_files, uid_t uid, gid_t gid,
+int disk_server_start(const char *plugin, const struct disk_server_files *f, uid_t uid, gid_t gid,
 		      struct disk_server *ret, int *ret_sock, struct err *e)
 {
 	struct disk_server server = DISK_SERVER_NONE;
@@ -107,13 +109,13 @@ int disk_server_start(const char *plugin, const int *files, size_t n_files, uid_
 	auto_fd theirs = -1;
 	int pair[2];
 
-	if (n_files == 0 || n_files > DISK_SERVER_FILES_MAX)
-		return err_plain(e, EINVAL, "disk server: %zu files", n_files);
+	if (f->n == 0 || f->n > DISK_SERVER_FILES_MAX)
+		return err_plain(e, EINVAL, "disk server: %zu files", f->n);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_set(e, errno, "socket of the disk server");
 	ours = pair[0];
 	theirs = pair[1];
-	if (spawn(plugin, files, n_files, uid, gid, theirs, &server, e) < 0)
+	if (spawn(plugin, f, uid, gid, theirs, &server, e) < 0)
 		return -e->code;
 	*ret = server;
 	*ret_sock = TAKE_FD(ours);

@@ -9,11 +9,12 @@
 #ifndef DISK_SERVER_H
 #define DISK_SERVER_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "err.h"
 
-#define DISK_SERVER_FILES_MAX 8U
+#define DISK_SERVER_FILES_MAX 32U
 #define DISK_SERVER_PLUGIN    "nbdkit-caisson-vhd-plugin.so" /* beside our programs */
 
 struct disk_server {
@@ -26,11 +27,17 @@ struct disk_server {
 		.pidfd = -1, .errs = -1                                                            \
 	}
 
+struct disk_server_files {
+	const int *fds; /* the image, then what it stands on, and so on; borrowed */
+	size_t n;
+	bool is_readonly; /* the image too */
+};
+
 /*
- * Serve files[0] (read-write), which stands on files[1], and so on (borrowed). `plugin` is its
- * path; with uid not 0 it runs as that user. Returns at once; *ret_sock is the VMM's end, for NBD.
+ * Serve `f`. `plugin` is its path; with uid not 0 it runs as that user. Returns at once; *ret_sock
+ * is the VMM's end, for NBD.
  */
-must_check int disk_server_start(const char *plugin, const int *files, size_t n_files, uid_t uid,
+must_check int disk_server_start(const char *plugin, const struct disk_server_files *f, uid_t uid,
 				 gid_t gid, struct disk_server *ret, int *ret_sock, struct err *e);
 /* Wait for its end, whose socket's other end is closed; it is killed after `timeout_ms`. An error
  * says what it said. */

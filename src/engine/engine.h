@@ -164,8 +164,12 @@ must_check int engine_machine_wait(struct engine *g, const char *id, int *ret_co
 /* After CONN_LOST: as wait, but -ECONNRESET and why for a machine that did not end by itself. */
 must_check int engine_machine_outcome(struct engine *g, const char *id, int *ret_code,
 				      struct err *e);
-/* Running: -EBUSY unless force. */
-must_check int engine_machine_remove(struct engine *g, const char *id, bool force, struct err *e);
+enum engine_remove_flags {
+	ENGINE_REMOVE_FORCE = 1 << 0,   /* also one that runs; else -EBUSY */
+	ENGINE_REMOVE_VOLUMES = 1 << 1, /* and its anonymous volumes, as always with --rm */
+};
+must_check int engine_machine_remove(struct engine *g, const char *id, uint32_t flags,
+				     struct err *e);
 /* Its record and its files, whatever of them is left. For whoever has the machine's lock. */
 must_check int engine_machine_erase(struct engine *g, const char *id, struct err *e);
 /* Docker's `container inspect` object, with a "Caisson" object for driver, accelerator, boot,
@@ -184,6 +188,26 @@ struct logs_options {
 };
 must_check int engine_machine_logs(struct engine *g, const char *id, const struct logs_options *o,
 				   const struct machine_conn_ops *out, struct err *e);
+
+/* ---- volumes ---- */
+
+struct volume_want {
+	const char *name;   /* NULL or "": an anonymous one */
+	const char *driver; /* NULL: "vhd" */
+	uint64_t size;      /* bytes; 0: default of 10 GiB */
+	struct strv options, labels;
+};
+/* One that is there is fine. */
+must_check int engine_volume_create(struct engine *g, const struct volume_want *w,
+				    char ret_name[256], struct err *e);
+/* Docker's `volume inspect` object. -ENOENT. */
+must_check int engine_volume_inspect(struct engine *g, const char *name, json_t **ret,
+				     struct err *e);
+/* Array of the same, with "Links" (machines that have it). */
+must_check int engine_volume_list(struct engine *g, json_t **ret, struct err *e);
+/* -EBUSY: a machine has it, in whatever state. ret_freed (bytes of files) may be NULL. */
+must_check int engine_volume_remove(struct engine *g, const char *name, uint64_t *ret_freed,
+				    struct err *e);
 
 /* ---- kernels, templates, the host ---- */
 

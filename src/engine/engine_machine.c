@@ -21,6 +21,7 @@
 #include "machine_name.h"
 #include "store_write.h"
 #include "vm_record.h"
+#include "volume_disk.h"
 
 #define NAME_TRIES     20U
 #define LOCK_STEP_NS   10000000L
@@ -80,18 +81,39 @@ int machine_lock(struct engine *g, const char *id, uint32_t wait_ms, int *ret_fd
 	return 0;
 }
 
-int engine_machine_erase(struct engine *g, const char *id, struct err *e)
+static int files_remove(struct engine *g, struct sqlite3 *db, const char *id, struct err *e)
 {
 	struct store *s = engine_store(g);
-	struct sqlite3 *db;
 	char name[96];
 
 	snprintf(name, sizeof(name), "machines/%s", id);
-	if (machine_db(g, &db, e) < 0 || vm_record_set_dead(db, id, e) < 0 ||
-	    tree_remove_at(store_root_fd(s), name, e) < 0 ||
+	if (vm_record_set_dead(db, id, e) < 0 || tree_remove_at(store_root_fd(s), name, e) < 0 ||
 	    tree_remove_at(store_run_fd(s), name, e) < 0)
 		return -e->code;
 	return vm_record_remove(db, id, e);
+}
+
+static int machine_erase(struct engine *g, const char *id, uint32_t flags, struct err *e)
+{
+	struct machine m = { 0 };
+	struct err ignored = { 0 }; /* without a record that can be read there are no volumes */
+	struct sqlite3 *db;
+	int rc;
+
+	if (machine_db(g, &db, e) < 0)
+		return -e->code;
+	if (vm_record_get(db, id, &m.config, &m.state, &ignored) == 0 && m.config.is_auto_removed)
+		flags |= ENGINE_REMOVE_VOLUMES;
+	rc = files_remove(g, db, id, e);
+	if (rc == 0 && (flags & ENGINE_REMOVE_VOLUMES))
+		volumes_drop(g, &m.config);
+	machine_done(&m);
+	return rc;
+}
+
+int engine_machine_erase(struct engine *g, const char *id, struct err *e)
+{
+	return machine_erase(g, id, 0, e);
 }
 
 /* With the lock: nobody else changes the record. */
@@ -243,6 +265,28 @@ static int kernel_check(struct engine *g, const struct machine_config *c, struct
 	return *c->kernel ? kernel_digest(g, c->kernel, name, digest, e) : 0;
 }
 
+static unsigned depth_of(const struct machine_mount *m)
+{
+	unsigned n = 0;
+
+	for (const char *p = m->target; *p; p++)
+		n += *p == '/' && p[1] != '/' && p[1] != '\0';
+	return n;
+}
+
+/* Docker's order, so that none hides another: fewer directories first, else as they were given. */
+static void mounts_sort(struct machine_config *c)
+{
+	for (uint32_t i = 1; i < c->n_mounts; i++) {
+		const struct machine_mount m = c->mounts[i];
+		uint32_t k = i;
+
+		for (; k > 0 && depth_of(&c->mounts[k - 1]) > depth_of(&m); k--)
+			c->mounts[k] = c->mounts[k - 1];
+		c->mounts[k] = m;
+	}
+}
+
 int engine_machine_create(struct engine *g, struct machine_config *c, struct err *e)
 {
 	struct timespec now;
@@ -257,7 +301,11 @@ int engine_machine_create(struct engine *g, struct machine_config *c, struct err
 		snprintf(c->driver, sizeof(c->driver), "auto");
 	if (!vm_driver_find(c->driver, e) || kernel_check(g, c, e) < 0)
 		return -e->code;
-	return record_add(db, c, e);
+	mounts_sort(c);
+	if (volumes_bring(g, c, e) == 0 && record_add(db, c, e) == 0)
+		return 0;
+	volumes_drop(g, c);
+	return -e->code;
 }
 
 /*
@@ -292,14 +340,15 @@ static int remove_lock(struct engine *g, const char *id, bool force, int *ret_fd
 	}
 }
 
-int engine_machine_remove(struct engine *g, const char *id, bool force, struct err *e)
+int engine_machine_remove(struct engine *g, const char *id, uint32_t flags, struct err *e)
 {
+	bool force = flags & ENGINE_REMOVE_FORCE;
 	auto_fd lock = -1;
 
 	if (remove_lock(g, id, force, &lock, e) < 0)
 		return e->code == ENOENT && force ? 0 : -e->code;
 	store_room_make(engine_store(g));
-	return engine_machine_erase(g, id, e);
+	return machine_erase(g, id, flags, e);
 }
 
 void time_format(int64_t ns, char ret[40])

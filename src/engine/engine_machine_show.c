@@ -118,19 +118,29 @@ static json_t *config_show(const struct machine_config *c)
 	return o;
 }
 
-static json_t *mounts_show(const struct machine_config *c)
+static json_t *mount_show(struct engine *g, const struct machine_mount *m)
+{
+	json_t *o = json_pack("{s:s,s:o,s:o,s:s,s:b}", "Type", machine_mount_name(m->kind),
+			      "Source", text(m->source), "Destination", text(m->target), "Mode",
+			      m->is_readonly ? "ro" : "", "RW", !m->is_readonly);
+	char path[4096 + 300];
+
+	if (m->kind != MACHINE_MOUNT_VOLUME)
+		return o;
+	snprintf(path, sizeof(path), "%s/volumes/%s/disk.vhd", store_root_path(engine_store(g)),
+		 m->source);
+	(void)json_object_set_new(o, "Name", text(m->source));
+	(void)json_object_set_new(o, "Source", text(path));
+	(void)json_object_set_new(o, "Driver", json_string("vhd"));
+	return o;
+}
+
+static json_t *mounts_show(struct engine *g, const struct machine_config *c)
 {
 	json_t *a = json_array();
 
-	for (uint32_t i = 0; i < c->n_mounts; i++) {
-		const struct machine_mount *m = &c->mounts[i];
-
-		(void)json_array_append_new(
-			a, json_pack("{s:s,s:o,s:o,s:s,s:b}", "Type",
-				     m->kind == MACHINE_MOUNT_BIND ? "bind" : "tmpfs", "Source",
-				     text(m->source), "Destination", text(m->target), "Mode",
-				     m->is_readonly ? "ro" : "", "RW", !m->is_readonly));
-	}
+	for (uint32_t i = 0; i < c->n_mounts; i++)
+		(void)json_array_append_new(a, mount_show(g, &c->mounts[i]));
 	return a;
 }
 
@@ -199,7 +209,7 @@ int engine_machine_inspect(struct engine *g, const char *id, json_t **ret, struc
 	(void)json_object_set_new(o, "Name", json_string(name));
 	(void)json_object_set_new(o, "Platform", json_string("linux"));
 	(void)json_object_set_new(o, "HostConfig", host_config_show(&m.config));
-	(void)json_object_set_new(o, "Mounts", mounts_show(&m.config));
+	(void)json_object_set_new(o, "Mounts", mounts_show(g, &m.config));
 	(void)json_object_set_new(o, "Config", config_show(&m.config));
 	(void)json_object_set_new(o, "NetworkSettings", network_show(&m.state));
 	(void)json_object_set_new(o, "Caisson", caisson_show(&m));

@@ -88,8 +88,10 @@ static int writable_make(struct build *b, struct err *e)
 	if (disk_layer_make(parent, b->t.writable_fd, e) < 0)
 		return -e->code;
 	snprintf(plugin, sizeof(plugin), "%s/" DISK_SERVER_PLUGIN, engine_libexec(b->g));
-	return disk_server_start(plugin, (const int[]){ b->t.writable_fd, parent }, 2, b->spec.uid,
-				 b->spec.gid, &b->disk, &b->disk_fd, e);
+	return disk_server_start(plugin,
+				 &(const struct disk_server_files){
+					 (const int[]){ b->t.writable_fd, parent }, 2, false },
+				 b->spec.uid, b->spec.gid, &b->disk, &b->disk_fd, e);
 }
 
 static int image_set_up(struct build *b, struct err *e)

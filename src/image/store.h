@@ -15,6 +15,7 @@
  *   ROOT/templates/KEY/				see engine/template.h
  *   ROOT/parents/					empty ext4 disks
  *   ROOT/machines/ID/					writable layer, log, console
+ *   ROOT/volumes/NAME/					a volume's disk
  *   ROOT/caisson.db
  *   RUN/machines/ID/, RUN/templates/			sockets and locks; gone after a reboot
  */

@@ -18,7 +18,7 @@
 
 #include "store_internal.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 /* Page writes that stay in the log before a commit moves them to the database. */
 #define WAL_PAGES "256"
@@ -58,6 +58,14 @@ static const char schema[] =
 	"CREATE TABLE machines(id TEXT PRIMARY KEY, name TEXT UNIQUE, image_id TEXT"
 	" REFERENCES images(id), config TEXT, state TEXT) STRICT;"
 	"CREATE INDEX machines_image ON machines(image_id);";
+
+/* The reference makes creating a machine and removing a volume of it exclude each other. */
+static const char schema_2[] =
+	"CREATE TABLE volumes(name TEXT PRIMARY KEY, config TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE machine_volumes(machine TEXT NOT NULL REFERENCES machines(id)"
+	" ON DELETE CASCADE, volume TEXT NOT NULL REFERENCES volumes(name),"
+	" PRIMARY KEY(machine, volume)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX machine_volumes_volume ON machine_volumes(volume);";
 
 /* SQLite tries a file that it cannot create for reading as well, and forgets why it could not. */
 static bool is_full(const struct store *s)
@@ -126,8 +134,7 @@ static int db_version(struct store *s, int *ret, struct err *e)
 	return 0;
 }
 
-/* The first version of the schema; later ones add their steps here, each in the same transaction.
- */
+/* From whatever version it is, each step in the same transaction. */
 static int db_migrate(struct store *s, struct err *e)
 {
 	auto_txn txn = { 0 };
@@ -139,8 +146,9 @@ static int db_migrate(struct store *s, struct err *e)
 		return -e->code;
 	if (version >= SCHEMA_VERSION) /* another process was quicker */
 		return 0;
-	if (db_exec(s, schema, "make the tables", e) < 0 ||
-	    db_exec(s, "PRAGMA user_version=1", "note the version", e) < 0)
+	if ((version < 1 && db_exec(s, schema, "make the tables", e) < 0) ||
+	    db_exec(s, schema_2, "make the tables of volumes", e) < 0 ||
+	    db_exec(s, "PRAGMA user_version=2", "note the version", e) < 0)
 		return -e->code;
 	return store_txn_commit(&txn, e);
 }

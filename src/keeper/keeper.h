@@ -9,7 +9,7 @@
  *   RUNNING  data flows                               -> ENDING by the main process's end, the
  *                                                        VMM's end, garbage, or a failed start
  *   ENDING   clients have been told; the guest has a moment to unmount, unless its disk is thrown
- *            away; then the loop ends
+ *            away; then the loop ends. With volumes clients are told after that
  *
  * Hostile: the guest. Clients are the machine's owner.
  */
@@ -58,6 +58,11 @@ struct keeper {
 	int64_t passt_started_ns; /* CLOCK_MONOTONIC */
 	uint32_t passt_ends;      /* one soon after the other */
 	struct disk_server disk;
+	struct disk_server
+		extra[VM_DISKS_EXTRA_MAX]; /* of volumes and disks, in the mounts' order */
+	uint32_t n_extra;
+	bool has_kept_disks; /* one that is written to outlives the machine */
+	bool is_end_due;     /* the end is to be told, once the disks are whole */
 	struct virtiofsd shares[VM_SHARES_MAX];
 	struct loop_watch *share_watches[VM_SHARES_MAX];
 	uint32_t n_shares;
@@ -85,6 +90,14 @@ struct keeper {
 must_check int keeper_launch(struct keeper *k, struct err *e);
 /* Orders to the guest: who it is, its root, what to run. */
 must_check int keeper_order(struct keeper *k, struct err *e);
+
+/* ---- keeper_disks.c: volumes and disks ---- */
+uint32_t disks_count(const struct machine_config *c);
+/* Their servers, as the next slots of `spec`; the VMM's ends of their sockets go to `socks`. */
+must_check int disks_start(struct keeper *k, struct vm_spec *spec, int socks[VM_DISKS_EXTRA_MAX],
+			   struct err *e);
+/* The VMM is gone: they write what they have. */
+void disks_end(struct keeper *k);
 
 /* ---- keeper_servers.c: passt and virtiofsd ---- */
 must_check int servers_watch(struct keeper *k, struct err *e);
@@ -125,6 +138,8 @@ void keeper_share_lost(struct keeper *k, const char *why);
 void keeper_stop(struct keeper *k, uint32_t timeout_s);
 void keeper_signal(struct keeper *k, uint32_t signo);
 must_check int keeper_end_init(struct keeper *k, struct err *e);
+/* What had to wait for the disks. */
+void keeper_end_tell(struct keeper *k);
 int keeper_signal_number(const char *name); /* "SIGTERM", "TERM", "15"; 0: none such */
 
 /* ---- keeper_record.c ---- */

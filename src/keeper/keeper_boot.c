@@ -5,7 +5,7 @@
  * The VMM is launched as early as its descriptors allow; what else a start needs is done while it
  * comes up. Ways, from fast to slow: restore of the image's template (fresh machines only: in it
  * the empty writable layer is mounted), restore of the machine template, cold boot (where asked,
- * and with bind mounts, whose devices no template has).
+ * and with bind mounts, volumes and disks, whose devices no template has).
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -32,6 +32,9 @@
 #define MEM_GRAIN     (2ULL << 20)
 #define HOSTNAME_LEN  12 /* digits of the id */
 
+/* Of a volume's file system: what machines see of it. */
+#define VOLUME_DIRECTORY "data"
+
 struct boot { /* what a launch holds for its duration */
 	struct vm_spec spec;
 	struct template t;
@@ -39,6 +42,7 @@ struct boot { /* what a launch holds for its duration */
 	struct store_disk image;
 	struct vm_disk_part parts[VM_PARTS_MAX];
 	int writable_fd, disk_fd, mem_fd, agent_fd, console_fd, net_fd;
+	int extra_fds[VM_DISKS_EXTRA_MAX];
 	bool is_fresh; /* never ran before */
 };
 
@@ -49,6 +53,8 @@ static void boot_done(struct boot *b)
 	store_disk_done(&b->image);
 	fd_drop(&b->writable_fd);
 	fd_drop(&b->disk_fd);
+	for (size_t i = 0; i < VM_DISKS_EXTRA_MAX; i++)
+		fd_drop(&b->extra_fds[i]);
 	fd_drop(&b->mem_fd);
 	fd_drop(&b->agent_fd);
 	fd_drop(&b->console_fd);
@@ -99,7 +105,8 @@ static int boot_kind(struct keeper *k, struct boot *b, struct err *e)
 {
 	bool has_binds = binds_count(&k->config) > 0;
 
-	k->is_cold = k->config.no_template || has_binds || !(k->driver->caps & VM_CAP_TEMPLATE);
+	k->is_cold = k->config.no_template || has_binds || disks_count(&k->config) > 0 ||
+		     !(k->driver->caps & VM_CAP_TEMPLATE);
 	if (!k->is_cold) {
 		if (template_take(k, b, e) < 0)
 			return -e->code;
@@ -201,8 +208,10 @@ static int writable_add(struct keeper *k, struct boot *b, struct err *e)
 		return 0;
 	}
 	snprintf(plugin, sizeof(plugin), "%s/" DISK_SERVER_PLUGIN, engine_libexec(k->g));
-	if (disk_server_start(plugin, (const int[]){ b->writable_fd, parent }, 2, b->spec.uid,
-			      b->spec.gid, &k->disk, &b->disk_fd, e) < 0)
+	if (disk_server_start(plugin,
+			      &(const struct disk_server_files){
+				      (const int[]){ b->writable_fd, parent }, 2, false },
+			      b->spec.uid, b->spec.gid, &k->disk, &b->disk_fd, e) < 0)
 		return err_wrap(e, "writable layer");
 	d->fd = b->disk_fd;
 	return 0;
@@ -316,7 +325,8 @@ static int boot_run(struct keeper *k, struct boot *b, struct err *e)
 	if (boot_kind(k, b, e) < 0)
 		return -e->code;
 	log_trace("keeper: template");
-	if (image_add(k, b, e) < 0 || writable_add(k, b, e) < 0)
+	if (image_add(k, b, e) < 0 || writable_add(k, b, e) < 0 ||
+	    disks_start(k, &b->spec, b->extra_fds, e) < 0)
 		return -e->code;
 	log_trace("keeper: disks");
 	if (network_plan(k, b, e) < 0 || shares_start(k, b, e) < 0 || console_open(k, b, e) < 0 ||
@@ -337,6 +347,8 @@ int keeper_launch(struct keeper *k, struct err *e)
 		return err_set(e, ENOMEM, "start");
 	b->t = (struct template){ .mem_fd = -1, .state_fd = -1, .writable_fd = -1 };
 	b->kernel.kernel_fd = b->kernel.initrd_fd = -1;
+	for (size_t i = 0; i < VM_DISKS_EXTRA_MAX; i++)
+		b->extra_fds[i] = -1;
 	b->writable_fd = b->disk_fd = b->mem_fd = b->agent_fd = b->console_fd = b->net_fd = -1;
 	k->driver = vm_driver_find(k->config.driver, e);
 	if (!k->driver) {
@@ -415,7 +427,8 @@ static int root_put(struct keeper *k, struct err *e)
 struct order { /* texts that an agent_run points at */
 	struct agent_mount mounts[AGENT_MOUNTS_MAX];
 	uint32_t n_mounts;
-	char sources[VM_SHARES_MAX][32];
+	char sources[VM_SHARES_MAX][32], disks[VM_DISKS_EXTRA_MAX][32];
+	uint32_t n_shares, n_disks;
 	struct buf hosts, resolv, hostname_file;
 	struct strv argv, env;
 };
@@ -468,12 +481,49 @@ static void file_mount(struct order *o, const char *target, const struct buf *co
 	};
 }
 
+static void share_fill(struct order *o, const struct keeper *k, const struct machine_mount *m,
+		       struct agent_mount *am)
+{
+	uint32_t share = o->n_shares++;
+
+	am->kind = AGENT_MOUNT_VIRTIOFS;
+	am->source = o->sources[share];
+	am->options = m->is_readonly ? "ro" : "rw";
+	snprintf(o->sources[share], sizeof(o->sources[share]), "share%u%s", share,
+		 k->shares[share].is_file ? "/" VIRTIOFSD_FILE : "");
+}
+
+static void disk_fill(struct order *o, const struct machine_mount *m, struct agent_mount *am)
+{
+	uint32_t disk = o->n_disks++;
+	bool copies = m->kind == MACHINE_MOUNT_VOLUME && strcmp(am->options, "nocopy") != 0;
+
+	am->kind = AGENT_MOUNT_DISK;
+	am->source = o->disks[disk];
+	am->options = m->is_readonly ? (copies ? "ro,copy" : "ro") : (copies ? "rw,copy" : "rw");
+	snprintf(o->disks[disk], sizeof(o->disks[disk]), "disk%u%s", TEMPLATE_DISK_COUNT + disk,
+		 m->kind == MACHINE_MOUNT_VOLUME ? "/" VOLUME_DIRECTORY : "");
+}
+
+static void mount_fill(struct order *o, const struct keeper *k, const struct machine_mount *m)
+{
+	struct agent_mount *am = &o->mounts[o->n_mounts++];
+
+	*am = (struct agent_mount){ .kind = AGENT_MOUNT_TMPFS,
+				    .source = "",
+				    .target = m->target,
+				    .options = m->options ? m->options : "" };
+	if (m->kind == MACHINE_MOUNT_BIND)
+		share_fill(o, k, m, am);
+	else if (m->kind != MACHINE_MOUNT_TMPFS)
+		disk_fill(o, m, am);
+}
+
 static int mounts_fill(struct order *o, struct keeper *k, const char *hostname)
 {
 	const struct machine_config *c = &k->config;
 	auto_buf host_resolv = BUF_LIMIT(RESOLV_MAX);
 	struct err ignored = { 0 };
-	uint32_t share = 0;
 
 	/* Of the host only a hint: without it there are no search domains. */
 	(void)!file_read_at(AT_FDCWD, "/etc/resolv.conf", RESOLV_MAX, &host_resolv, &ignored);
@@ -484,23 +534,8 @@ static int mounts_fill(struct order *o, struct keeper *k, const char *hostname)
 	file_mount(o, "/etc/hosts", &o->hosts);
 	file_mount(o, "/etc/resolv.conf", &o->resolv);
 	file_mount(o, "/etc/hostname", &o->hostname_file);
-	for (uint32_t i = 0; i < c->n_mounts && o->n_mounts < AGENT_MOUNTS_MAX; i++) {
-		const struct machine_mount *m = &c->mounts[i];
-		struct agent_mount *am = &o->mounts[o->n_mounts++];
-
-		*am = (struct agent_mount){ .kind = AGENT_MOUNT_TMPFS,
-					    .source = "",
-					    .target = m->target,
-					    .options = m->options ? m->options : "" };
-		if (m->kind != MACHINE_MOUNT_BIND)
-			continue;
-		am->kind = AGENT_MOUNT_VIRTIOFS;
-		am->source = o->sources[share];
-		am->options = m->is_readonly ? "ro" : "rw";
-		snprintf(o->sources[share], sizeof(o->sources[share]), "share%u%s", share,
-			 k->shares[share].is_file ? "/" VIRTIOFSD_FILE : "");
-		share++;
-	}
+	for (uint32_t i = 0; i < c->n_mounts && o->n_mounts < AGENT_MOUNTS_MAX; i++)
+		mount_fill(o, k, &c->mounts[i]);
 	return 0;
 }
 

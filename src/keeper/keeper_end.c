@@ -4,7 +4,8 @@
  *
  * Whatever ends it, clients hear the exit code once, after the record says the same. A machine
  * that is removed at its end is killed on the spot, since its disk is thrown away; another one gets
- * SHUTDOWN_MS to unmount.
+ * SHUTDOWN_MS to unmount. With volumes and disks that outlive it clients hear of the end when those
+ * are whole.
  */
 #include <signal.h>
 #include <string.h>
@@ -15,8 +16,9 @@
 #include "log.h"
 
 #define SHUTDOWN_MS    5000
-#define SHARE_LOST_MS  1000 /* a guest whose processes wait for the mount cannot unmount */
-#define KILL_MS        5000 /* for the guest to report the end of a killed process */
+#define UNMOUNT_MS     30000 /* with volumes, which may have a lot to write */
+#define SHARE_LOST_MS  1000  /* a guest whose processes wait for the mount cannot unmount */
+#define KILL_MS        5000  /* for the guest to report the end of a killed process */
 #define STOP_DEFAULT_S 10
 #define CODE_KILLED    137U
 #define SIGNAL_LAST    64
@@ -90,6 +92,14 @@ static void end_run(struct keeper *k, uint32_t shutdown_ms)
 {
 	k->state.status = MACHINE_EXITED;
 	log_file_done(&k->log);
+	if (k->has_kept_disks) {
+		k->is_end_due = true;
+		if (shutdown_ms)
+			guest_shut_down(k, MAX_OF(shutdown_ms, UNMOUNT_MS));
+		else
+			loop_quit(k->loop, 0);
+		return;
+	}
 	if (k->config.is_auto_removed) {
 		vm_unwatch(k);
 		vm_kill(k);
@@ -104,6 +114,18 @@ static void end_run(struct keeper *k, uint32_t shutdown_ms)
 		guest_shut_down(k, shutdown_ms);
 	else
 		loop_quit(k->loop, 0);
+}
+
+void keeper_end_tell(struct keeper *k)
+{
+	if (!k->is_end_due)
+		return;
+	if (k->config.is_auto_removed)
+		record_remove(k);
+	else
+		record_state_write(k);
+	sessions_main_end(k, (uint32_t)k->state.exit_code);
+	k->is_end_due = false;
 }
 
 void keeper_main_exited(struct keeper *k, uint32_t code, bool was_oom)

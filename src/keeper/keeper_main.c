@@ -93,20 +93,32 @@ static void disk_end(struct keeper *k)
 {
 	struct err e = { 0 };
 
+	disks_end(k);
 	if (k->config.is_auto_removed)
 		disk_server_kill(&k->disk);
 	else if (disk_server_wait(&k->disk, DISK_END_MS, &e) < 0)
 		log_warn("writable layer: %s", e.msg);
 }
 
-static void keeper_done(struct keeper *k)
+static void vm_done(struct keeper *k)
 {
-	sessions_free(k);
 	loop_watch_drop(k->vm_watch);
+	k->vm_watch = NULL;
 	link_close(k);
 	if (k->driver)
 		k->driver->free(k->vm);
+	k->vm = NULL;
 	disk_end(k);
+}
+
+static void keeper_done(struct keeper *k)
+{
+	if (k->is_end_due) {
+		vm_done(k);
+		keeper_end_tell(k);
+	}
+	sessions_free(k);
+	vm_done(k);
 	servers_stop(k);
 	log_file_done(&k->log);
 	loop_timer_drop(k->start_timer);
@@ -163,6 +175,8 @@ int main(int argc, char **argv)
 		-1;
 	k->passt = (struct passt)PASST_NONE;
 	k->disk = (struct disk_server)DISK_SERVER_NONE;
+	for (uint32_t i = 0; i < VM_DISKS_EXTRA_MAX; i++)
+		k->extra[i] = (struct disk_server)DISK_SERVER_NONE;
 	k->next_stream = AGENT_STREAM_MAIN + 1;
 	for (uint32_t i = 0; i < VM_SHARES_MAX; i++)
 		k->shares[i] = (struct virtiofsd)VIRTIOFSD_NONE;

@@ -68,6 +68,14 @@ static const struct list_field config_lists[] = {
 static const char *const status_names[] = { "created", "running", "exited", "dead" };
 _Static_assert(ARRAY_SIZE(status_names) == MACHINE_STATUS_COUNT_, "a name for each status");
 
+static const char *const mount_names[] = { "bind", "tmpfs", "volume", "disk" };
+_Static_assert(ARRAY_SIZE(mount_names) == MACHINE_MOUNT_COUNT_, "a name for each kind");
+
+const char *machine_mount_name(enum machine_mount_kind kind)
+{
+	return (unsigned)kind < ARRAY_SIZE(mount_names) ? mount_names[kind] : "unknown";
+}
+
 const char *machine_status_name(enum machine_status s)
 {
 	return (unsigned)s < ARRAY_SIZE(status_names) ? status_names[s] : "unknown";
@@ -182,13 +190,14 @@ static json_t *ports_put(const struct machine_port *p, uint32_t n)
 static json_t *mount_put(const struct machine_mount *m)
 {
 	json_t *o = json_object();
-	int rc = json_object_set_new(o, "kind",
-				     json_string(m->kind == MACHINE_MOUNT_BIND ? "bind" : "tmpfs"));
+	int rc = json_object_set_new(o, "kind", json_string(machine_mount_name(m->kind)));
 
 	rc |= json_object_set_new(o, "source", json_string_nocheck(m->source ? m->source : ""));
 	rc |= json_object_set_new(o, "target", json_string_nocheck(m->target));
 	rc |= json_object_set_new(o, "options", json_string_nocheck(m->options ? m->options : ""));
 	rc |= json_object_set_new(o, "is_readonly", json_boolean(m->is_readonly));
+	if (m->is_anonymous)
+		rc |= json_object_set_new(o, "is_anonymous", json_true());
 	if (rc == 0)
 		return o;
 	json_decref(o);
@@ -346,14 +355,18 @@ static int mount_get(const json_t *o, struct machine_mount *m, struct err *e)
 	const char *target = json_string_value(json_object_get(o, "target"));
 	const char *options = json_string_value(json_object_get(o, "options"));
 
-	if (!kind || !source || !target || !options ||
-	    (strcmp(kind, "bind") != 0 && strcmp(kind, "tmpfs") != 0))
+	if (!kind || !source || !target || !options)
 		return bad(e, "mounts");
-	m->kind = strcmp(kind, "bind") == 0 ? MACHINE_MOUNT_BIND : MACHINE_MOUNT_TMPFS;
+	for (m->kind = 0; m->kind < MACHINE_MOUNT_COUNT_; m->kind++)
+		if (strcmp(kind, mount_names[m->kind]) == 0)
+			break;
+	if (m->kind == MACHINE_MOUNT_COUNT_)
+		return bad(e, "mounts");
 	m->source = strdup(source);
 	m->target = strdup(target);
 	m->options = strdup(options);
 	m->is_readonly = json_is_true(json_object_get(o, "is_readonly"));
+	m->is_anonymous = json_is_true(json_object_get(o, "is_anonymous"));
 	return m->source && m->target && m->options ? 0 : err_set(e, ENOMEM, "record");
 }
 

@@ -38,15 +38,23 @@ struct machine_port {       /* -p [ip:][host:]guest[/proto] */
 	bool is_udp;
 };
 
-enum machine_mount_kind { MACHINE_MOUNT_BIND, MACHINE_MOUNT_TMPFS };
+enum machine_mount_kind {
+	MACHINE_MOUNT_BIND,
+	MACHINE_MOUNT_TMPFS,
+	MACHINE_MOUNT_VOLUME,
+	MACHINE_MOUNT_DISK,
+	MACHINE_MOUNT_COUNT_
+};
 
 struct machine_mount {
 	enum machine_mount_kind kind;
-	char *source;  /* BIND: absolute host path */
+	char *source;  /* BIND, DISK: absolute host path; VOLUME: name, "" until one is made up */
 	char *target;  /* absolute path in the machine */
-	char *options; /* TMPFS: "size=64m,mode=1777"; may be NULL */
+	char *options; /* TMPFS: "size=64m,mode=1777"; VOLUME: "nocopy"; may be NULL */
 	bool is_readonly;
+	bool is_anonymous; /* VOLUME: goes with the machine */
 };
+const char *machine_mount_name(enum machine_mount_kind kind); /* "bind", "tmpfs", ... */
 
 struct machine_config {
 	char id[MACHINE_ID_LEN + 1];

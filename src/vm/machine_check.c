@@ -8,6 +8,7 @@
 #include "disk.h"
 #include "machine.h"
 #include "vm_spec.h"
+#include "volume.h"
 
 #define PORTS_MAX       1024U
 #define ARGS_MAX        16384U
@@ -50,29 +51,46 @@ static bool path_is_absolute(const char *p)
 	return p && p[0] == '/' && strlen(p) < PATH_LIMIT;
 }
 
+static int mount_check(const struct machine_mount *m, struct err *e)
+{
+	const char *source = m->source ? m->source : "";
+
+	if (!path_is_absolute(m->target) || strcmp(m->target, "/") == 0)
+		return err_plain(
+			e, EINVAL,
+			"invalid mount target \"%s\": an absolute path other than / is needed",
+			m->target ? m->target : "");
+	if ((m->kind == MACHINE_MOUNT_BIND || m->kind == MACHINE_MOUNT_DISK) &&
+	    !path_is_absolute(source))
+		return err_plain(e, EINVAL, "invalid mount source \"%s\": not an absolute path",
+				 source);
+	return m->kind == MACHINE_MOUNT_VOLUME ? volume_name_check(source, e) : 0;
+}
+
 static int mounts_check(const struct machine_config *c, struct err *e)
 {
-	uint32_t binds = 0;
+	uint32_t n[MACHINE_MOUNT_COUNT_] = { 0 }, disks;
 
 	for (uint32_t i = 0; i < c->n_mounts; i++) {
 		const struct machine_mount *m = &c->mounts[i];
 
-		if (!path_is_absolute(m->target) || strcmp(m->target, "/") == 0)
-			return err_plain(
-				e, EINVAL,
-				"invalid mount target \"%s\": an absolute path other than / is needed",
-				m->target ? m->target : "");
-		if (m->kind == MACHINE_MOUNT_BIND && !path_is_absolute(m->source))
-			return err_plain(e, EINVAL,
-					 "invalid mount source \"%s\": not an absolute path",
-					 m->source ? m->source : "");
-		binds += m->kind == MACHINE_MOUNT_BIND;
+		if (mount_check(m, e) < 0)
+			return -e->code;
+		n[m->kind]++;
 		for (uint32_t k = 0; k < i; k++)
 			if (strcmp(m->target, c->mounts[k].target) == 0)
 				return err_plain(e, EINVAL, "Duplicate mount point: %s", m->target);
 	}
-	if (binds > VM_SHARES_MAX)
-		return err_plain(e, E2BIG, "%u bind mounts: at most %u", binds, VM_SHARES_MAX);
+	if (n[MACHINE_MOUNT_BIND] > VM_SHARES_MAX)
+		return err_plain(e, E2BIG, "%u bind mounts: at most %u", n[MACHINE_MOUNT_BIND],
+				 VM_SHARES_MAX);
+	disks = n[MACHINE_MOUNT_VOLUME] + n[MACHINE_MOUNT_DISK];
+	if (disks > VM_DISKS_EXTRA_MAX)
+		return err_plain(e, E2BIG, "%u volumes and disks: at most %u", disks,
+				 VM_DISKS_EXTRA_MAX);
+	if (n[MACHINE_MOUNT_BIND] + disks > VM_EXTRA_MAX)
+		return err_plain(e, E2BIG, "%u bind mounts, volumes and disks: at most %u",
+				 n[MACHINE_MOUNT_BIND] + disks, VM_EXTRA_MAX);
 	return 0;
 }
 

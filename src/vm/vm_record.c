@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "json_text.h"
+#include "volume.h"
 
 #define RECORD_MAX (32U << 20) /* bytes of JSON text */
 
@@ -65,19 +66,11 @@ static char *text_of(json_t *j)
 	return text;
 }
 
-int vm_record_add(sqlite3 *db, const struct machine_config *c, const struct machine_state *s,
-		  struct err *e)
+static int row_add(sqlite3 *db, const struct machine_config *c, const char *config,
+		   const char *state, struct err *e)
 {
-	auto_free char *config = text_of(machine_config_to_json(c));
-	auto_free char *state = text_of(machine_state_to_json(s));
 	auto_stmt st = NULL;
 
-	if (!config || !state)
-		return err_plain(
-			e, EINVAL,
-			"the machine's record cannot be written: a string is not UTF-8, or memory is short");
-	if (strlen(config) > RECORD_MAX)
-		return err_plain(e, E2BIG, "the machine's record is too long");
 	if (prepare(db,
 		    "INSERT INTO machines(id, name, image_id, config, state) VALUES(?1, ?2, ?3, ?4, ?5)",
 		    c->id, c->name, &st, e) < 0)
@@ -96,6 +89,55 @@ int vm_record_add(sqlite3 *db, const struct machine_config *c, const struct mach
 	default:
 		return db_fail(db, e);
 	}
+}
+
+static int volume_refer(sqlite3 *db, const char *id, const char *volume, struct err *e)
+{
+	auto_stmt st = NULL;
+
+	if (prepare(db, "INSERT OR IGNORE INTO machine_volumes(machine, volume) VALUES(?1, ?2)", id,
+		    volume, &st, e) < 0)
+		return -e->code;
+	switch (sqlite3_step(st) & 0xff) {
+	case SQLITE_DONE:
+		return 0;
+	case SQLITE_CONSTRAINT:
+		return err_plain(e, ENOENT, "get %.200s: no such volume", volume);
+	default:
+		return db_fail(db, e);
+	}
+}
+
+static bool has_volumes(const struct machine_config *c)
+{
+	for (uint32_t i = 0; i < c->n_mounts; i++)
+		if (c->mounts[i].kind == MACHINE_MOUNT_VOLUME)
+			return true;
+	return false;
+}
+
+int vm_record_add(sqlite3 *db, const struct machine_config *c, const struct machine_state *s,
+		  struct err *e)
+{
+	auto_free char *config = text_of(machine_config_to_json(c));
+	auto_free char *state = text_of(machine_state_to_json(s));
+	int rc;
+
+	if (!config || !state)
+		return err_plain(
+			e, EINVAL,
+			"the machine's record cannot be written: a string is not UTF-8, or memory is short");
+	if (strlen(config) > RECORD_MAX)
+		return err_plain(e, E2BIG, "the machine's record is too long");
+	if (!has_volumes(c))
+		return row_add(db, c, config, state, e);
+	if (volume_record_begin(db, VOLUME_TXN_FAST, e) < 0)
+		return -e->code;
+	rc = row_add(db, c, config, state, e);
+	for (uint32_t i = 0; rc == 0 && i < c->n_mounts; i++)
+		if (c->mounts[i].kind == MACHINE_MOUNT_VOLUME)
+			rc = volume_refer(db, c->id, c->mounts[i].source, e);
+	return volume_record_end(db, rc, e);
 }
 
 static json_t *column_json(sqlite3_stmt *st, int col)

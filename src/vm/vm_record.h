@@ -12,8 +12,8 @@
 
 struct sqlite3;
 
-/* -EEXIST: the name is in use, by the machine that the message names. -ENOENT: its image is gone.
- */
+/* -EEXIST: the name is in use, by the machine that the message names. -ENOENT: its image or a
+ * volume is gone. */
 must_check int vm_record_add(struct sqlite3 *db, const struct machine_config *c,
 			     const struct machine_state *s, struct err *e);
 /* Exact id. -ENOENT. Both filled; release with machine_config_done() and machine_state_done(). */

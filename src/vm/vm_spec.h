@@ -14,14 +14,16 @@
 
 #include "err.h"
 
-#define VM_DISKS_MAX   8U
-#define VM_PARTS_MAX   514U
-#define VM_SHARES_MAX  16U
-#define VM_CPUS_MAX    32U
-#define VM_MEM_MIN     (64ULL << 20)
-#define VM_MEM_MAX     (256ULL << 30)
-#define VM_CMDLINE_MAX 2047U
-#define VM_TAG_MAX     35U /* virtio-fs tag, bytes without NUL */
+#define VM_DISKS_MAX       8U
+#define VM_DISKS_EXTRA_MAX (VM_DISKS_MAX - 2U) /* beside image and writable layer */
+#define VM_EXTRA_MAX       19U                 /* such disks and shares: slots of the machine */
+#define VM_PARTS_MAX       514U
+#define VM_SHARES_MAX      16U
+#define VM_CPUS_MAX        32U
+#define VM_MEM_MIN         (64ULL << 20)
+#define VM_MEM_MAX         (256ULL << 30)
+#define VM_CMDLINE_MAX     2047U
+#define VM_TAG_MAX         35U /* virtio-fs tag, bytes without NUL */
 
 enum vm_disk_kind {
 	VM_DISK_EMPTY,  /* a slot with nothing in it: one sector of zeros, read-only */

@@ -135,7 +135,7 @@ inside() { caisson run --rm --network none "$@"; }
 }
 
 @test "specifications that are none" {
-	for v in /a : /a: :/b 'name:/b' '/a:b' '/a:/b:rw:x' '/a:/b:sometimes'; do
+	for v in a : /a: :/b 'name:b' 'x:/b' '/a:b' '/a:/b:rw:x' '/a:/b:sometimes'; do
 		fails_with 125 'volume|mount|-v' caisson run --rm -v "$v" "$BUSYBOX" true || complain "-v $v"
 	done
 	for m in type=bind type=bind,source=/a 'type=bind,source=a,target=/b' 'type=what,target=/b' 'target' 'type=tmpfs,target=/t,colour=red'; do

@@ -14,7 +14,8 @@
 
 #define TEMPLATE_MAC "02:ca:15:00:00:01" /* a clone's own is set by its agent */
 #define GAP_MAX      (2ULL << 20)
-#define SHARES_PLAIN 3U /* virtio-mmio slots left beside our own five */
+#define EXTRA_PLAIN  3U /* virtio-mmio slots left beside our own five */
+#define DISKS_OWN    2U
 
 static int add(struct qemu_argv *a, const char *fmt, ...) printf_like(2, 3);
 
@@ -63,6 +64,14 @@ static int fdset_add(struct qemu_argv *a, int fd)
 	return rc < 0 ? rc : n;
 }
 
+/* Devices beside our own, for which the few slots of the plain machine may not be enough. */
+static bool has_many(const struct vm_spec *s)
+{
+	uint32_t disks = s->n_disks > DISKS_OWN ? s->n_disks - DISKS_OWN : 0;
+
+	return s->n_shares + disks > EXTRA_PLAIN;
+}
+
 static int machine_add(struct qemu_argv *a, const struct vm_spec *s, const struct vm_driver_info *i)
 {
 	int rc = 0, n = -1;
@@ -71,7 +80,7 @@ static int machine_add(struct qemu_argv *a, const struct vm_spec *s, const struc
 	ARG("caisson-%.12s", s->id);
 	ARG("-M");
 	ARG("microvm,x-option-roms=off,rtc=off,isa-serial=%s,acpi=on,memory-backend=ram0%s",
-	    s->console_fd >= 0 ? "on" : "off", s->n_shares > SHARES_PLAIN ? ",ioapic2=on" : "");
+	    s->console_fd >= 0 ? "on" : "off", has_many(s) ? ",ioapic2=on" : "");
 	ARG("-global");
 	ARG("virtio-mmio.force-legacy=off"); /* vhost-user devices speak virtio 1 only */
 	ARG("-accel");

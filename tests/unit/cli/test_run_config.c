@@ -124,7 +124,7 @@ static void refusals(void **state)
 		{ .label_files = LIST("/no/such/file") },
 		{ .label_files = LIST("/") },
 		{ .add_hosts = LIST("x") },
-		{ .volumes = LIST("named:/x") },
+		{ .volumes = LIST("named:x") },
 		{ .mounts = LIST("type=bind") },
 		{ .tmpfs = LIST("relative") },
 		{ .publish = LIST("x") },

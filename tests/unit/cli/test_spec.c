@@ -301,7 +301,7 @@ static void mount_text(const struct machine_config *c, char *ret, size_t len)
 	const struct machine_mount *m = c->mounts;
 
 	assert_int_equal(c->n_mounts, 1);
-	snprintf(ret, len, "%s %s %s %s %s", m->kind == MACHINE_MOUNT_BIND ? "bind" : "tmpfs",
+	snprintf(ret, len, "%s %s %s %s %s", machine_mount_name(m->kind),
 		 m->source ? m->source : "-", m->target, m->options ? m->options : "-",
 		 m->is_readonly ? "ro" : "rw");
 }
@@ -315,6 +315,11 @@ typedef int mount_fn(const char *text, struct machine_config *c, struct err *e);
 static int volume_parse(const char *text, struct machine_config *c, struct err *e)
 {
 	return spec_volume(text, "/cwd", c, e);
+}
+
+static int mount_parse(const char *text, struct machine_config *c, struct err *e)
+{
+	return spec_mount(text, "/cwd", c, e);
 }
 
 static void mounts_try(const struct mount_row *t, size_t n, mount_fn *fn)
@@ -353,9 +358,17 @@ static void volumes(void **state)
 		{ ".a/b:/b:ro", "bind /cwd/.a/b /b - ro" },
 		{ "", NULL },
 		{ ":", NULL },
-		{ "/a", NULL },      /* anonymous */
-		{ "data:/b", NULL }, /* named */
-		{ "a.b-c_1:/b", NULL },
+		{ "/a:/b:nocopy", "bind /a /b - rw" },
+		{ "/a", "volume  /a - rw" }, /* anonymous */
+		{ "data:/b", "volume data /b - rw" },
+		{ "a.b-c_1:/b:ro", "volume a.b-c_1 /b - ro" },
+		{ "data:/b:nocopy", "volume data /b nocopy rw" },
+		{ "data:/b:ro,nocopy,z", "volume data /b nocopy ro" },
+		{ "data", NULL },
+		{ "data:b", NULL },
+		{ "data:", NULL },
+		{ "data:/b:nocopy,", NULL },
+		{ "data:/b:copy", NULL },
 		{ "a/b:/b", NULL }, /* neither a name nor a directory */
 		{ "_a:/b", NULL },
 		{ "-a:/b", NULL },
@@ -394,8 +407,23 @@ static void mounts(void **state)
 		{ "type=bind,source=a,target=/b", NULL },
 		{ "type=bind,source=/a,target=/b,tmpfs-size=1m", NULL },
 		{ "type=tmpfs,source=/a,target=/b", NULL },
-		{ "type=volume,source=v,target=/b", NULL },
-		{ "source=v,target=/b", NULL }, /* a volume is the default */
+		{ "type=volume,source=v1,target=/b", "volume v1 /b - rw" },
+		{ "source=v1,target=/b,readonly", "volume v1 /b - ro" }, /* is the default */
+		{ "type=volume,dst=/b", "volume  /b - rw" },
+		{ "type=volume,src=v1,dst=/b,volume-nocopy", "volume v1 /b nocopy rw" },
+		{ "type=volume,src=v1,dst=/b,volume-nocopy=false", "volume v1 /b - rw" },
+		{ "type=disk,src=/a.vhd,dst=/b", "disk /a.vhd /b - rw" },
+		{ "type=disk,src=a.vhd,dst=/b,ro", "disk /cwd/a.vhd /b - ro" },
+		{ "type=volume,source=v1", NULL },
+		{ "type=volume,source=v1,target=", NULL },
+		{ "type=volume,source=/v1,target=/b", NULL },
+		{ "type=volume,source=../v1,target=/b", NULL },
+		{ "type=volume,source=v1,target=/b,tmpfs-size=1m", NULL },
+		{ "type=bind,source=/a,target=/b,volume-nocopy", NULL },
+		{ "type=disk,dst=/b", NULL },
+		{ "type=disk,src=,dst=/b", NULL },
+		{ "type=disk,src=/a.vhd", NULL },
+		{ "type=disk,src=/a.vhd,dst=/b,volume-nocopy", NULL },
 		{ "type=npipe,source=/a,target=/b", NULL },
 		{ "type=bind,source,target=/b", NULL },
 		{ "type=bind,source=/a,target=/b,", NULL },
@@ -406,7 +434,7 @@ static void mounts(void **state)
 	};
 
 	(void)state;
-	mounts_try(t, ARRAY_SIZE(t), spec_mount);
+	mounts_try(t, ARRAY_SIZE(t), mount_parse);
 }
 
 /* Said again and again, the last one counts, as for every other key. */
@@ -422,7 +450,7 @@ static void many_tmpfs_keys(void **state)
 
 		snprintf(text + len, sizeof(text) - len, ",tmpfs-size=%038d", i);
 	}
-	assert_int_equal(spec_mount(text, &c, &e), 0);
+	assert_int_equal(spec_mount(text, "/cwd", &c, &e), 0);
 	assert_string_equal(c.mounts[0].options, "size=00000000000000000000000000000000000009");
 	machine_config_done(&c);
 }

@@ -30,8 +30,8 @@ static void config_fill(struct machine_config *c)
 		.driver = "fake",
 		.ports = calloc(2, sizeof(*c->ports)),
 		.n_ports = 2,
-		.mounts = calloc(2, sizeof(*c->mounts)),
-		.n_mounts = 2,
+		.mounts = calloc(3, sizeof(*c->mounts)),
+		.n_mounts = 3,
 	};
 	c->ports[0] = (struct machine_port){ "127.0.0.1", 8080, 80, false };
 	c->ports[1] = (struct machine_port){ "", 0, 65535, true };
@@ -39,6 +39,8 @@ static void config_fill(struct machine_config *c)
 					       NULL, true };
 	c->mounts[1] = (struct machine_mount){ MACHINE_MOUNT_TMPFS, NULL, strdup("/tmp"),
 					       strdup("size=1m"), false };
+	c->mounts[2] = (struct machine_mount){ MACHINE_MOUNT_VOLUME, strdup("vol"), strdup("/v"),
+					       strdup("nocopy"),     false,         true };
 	ADD(c->entrypoint, "/bin/e");
 	ADD(c->cmd, "");
 	ADD(c->cmd, "a b");
@@ -68,6 +70,8 @@ static void config_round_trip(void **state)
 	assert_int_equal(got.ports[1].guest_port, 65535);
 	assert_true(got.ports[1].is_udp && got.mounts[0].is_readonly && got.has_tty);
 	assert_true(got.mem_bytes == 1ULL << 40);
+	assert_int_equal(got.mounts[2].kind, MACHINE_MOUNT_VOLUME);
+	assert_true(got.mounts[2].is_anonymous && !got.mounts[1].is_anonymous);
 	json_decref(one);
 	json_decref(two);
 	machine_config_done(&c);

@@ -221,6 +221,15 @@ static void mounts(void **state)
 		{ MACHINE_MOUNT_BIND, "/s", "", "mount target" },
 		{ MACHINE_MOUNT_TMPFS, NULL, NULL, "mount target" },
 		{ MACHINE_MOUNT_TMPFS, NULL, "/first", "Duplicate" },
+		{ MACHINE_MOUNT_VOLUME, "v1", "/t", NULL },
+		{ MACHINE_MOUNT_VOLUME, "v1", "/first", "Duplicate" },
+		{ MACHINE_MOUNT_VOLUME, "v", "/t", "too short" },
+		{ MACHINE_MOUNT_VOLUME, "", "/t", "invalid characters" },
+		{ MACHINE_MOUNT_VOLUME, NULL, "/t", "invalid characters" },
+		{ MACHINE_MOUNT_VOLUME, "..", "/t", "invalid characters" },
+		{ MACHINE_MOUNT_VOLUME, "a/b", "/t", "invalid characters" },
+		{ MACHINE_MOUNT_DISK, "/d.vhd", "/t", NULL },
+		{ MACHINE_MOUNT_DISK, "d.vhd", "/t", "mount source" },
 	};
 	char targets[VM_SHARES_MAX + 1][8];
 	struct machine_mount many[VM_SHARES_MAX + 1];
@@ -244,6 +253,15 @@ static void mounts(void **state)
 	check(&c, NULL, "as many as may be");
 	c.n_mounts++;
 	check(&c, "bind mounts", "one more");
+	for (size_t i = 0; i < VM_DISKS_EXTRA_MAX; i++)
+		many[i].kind = i % 2 ? MACHINE_MOUNT_DISK : MACHINE_MOUNT_VOLUME;
+	for (size_t i = 0; i < VM_DISKS_EXTRA_MAX; i++)
+		many[i].source = (char *)(i % 2 ? "/d" : "v1");
+	c.n_mounts = VM_DISKS_EXTRA_MAX;
+	check(&c, NULL, "as many disks as may be");
+	many[VM_DISKS_EXTRA_MAX].kind = MACHINE_MOUNT_DISK;
+	c.n_mounts++;
+	check(&c, "volumes and disks", "one disk more");
 }
 
 int main(void)

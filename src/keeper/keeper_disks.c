@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keeper_disks.c - volumes and disks of the user's: a server and a slot for each
+ *
+ * What a machine has written to them is to be there when its end is told: its guest unmounts
+ * them, and the servers write what they have, before anybody hears of it. Only what is thrown away
+ * with the machine is not waited for.
+ */
+#include <limits.h>
+
+#include "keeper.h"
+#include "log.h"
+#include "volume_disk.h"
+
+#define DISK_END_MS 30000
+
+static bool is_disk(const struct machine_mount *m)
+{
+	return m->kind == MACHINE_MOUNT_VOLUME || m->kind == MACHINE_MOUNT_DISK;
+}
+
+uint32_t disks_count(const struct machine_config *c)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < c->n_mounts; i++)
+		n += is_disk(&c->mounts[i]);
+	return n;
+}
+
+static int chain_open(struct keeper *k, const struct machine_mount *m, struct disk_chain *ret,
+		      enum disk_access *ret_access, struct err *e)
+{
+	*ret_access = m->is_readonly ? DISK_READ_ONLY : DISK_READ_WRITE;
+	if (m->kind == MACHINE_MOUNT_VOLUME)
+		return volume_disk_open(k->g, m->source, k->config.id, *ret_access, ret, ret_access,
+					e);
+	return disk_chain_open(m->source, *ret_access, ret, e) < 0 ? err_wrap(e, "--mount disk")
+								   : 0;
+}
+
+static int disk_serve(struct keeper *k, const struct disk_chain *c, enum disk_access access,
+		      struct vm_spec *spec, int *ret_sock, struct err *e)
+{
+	const struct disk_server_files files = { c->fds, c->n, access == DISK_READ_ONLY };
+	char plugin[PATH_MAX];
+
+	snprintf(plugin, sizeof(plugin), "%s/" DISK_SERVER_PLUGIN, engine_libexec(k->g));
+	return disk_server_start(plugin, &files, spec->uid, spec->gid, &k->extra[k->n_extra],
+				 ret_sock, e);
+}
+
+static int disk_add(struct keeper *k, const struct machine_mount *m, struct vm_spec *spec,
+		    int *ret_sock, struct err *e)
+{
+	struct vm_disk *d = &spec->disks[spec->n_disks];
+	struct disk_chain c = { 0 };
+	enum disk_access access;
+	int rc = chain_open(k, m, &c, &access, e);
+
+	if (rc < 0)
+		return rc;
+	*d = (struct vm_disk){ .kind = VM_DISK_NBD,
+			       .is_readonly = access == DISK_READ_ONLY,
+			       .size = c.size };
+	rc = disk_serve(k, &c, access, spec, ret_sock, e);
+	disk_chain_done(&c);
+	if (rc < 0)
+		return rc;
+	d->fd = *ret_sock;
+	k->has_kept_disks |=
+		access == DISK_READ_WRITE && !(m->is_anonymous && k->config.is_auto_removed);
+	k->n_extra++;
+	spec->n_disks++;
+	return 0;
+}
+
+int disks_start(struct keeper *k, struct vm_spec *spec, int socks[VM_DISKS_EXTRA_MAX],
+		struct err *e)
+{
+	const struct machine_config *c = &k->config;
+
+	if (!(k->driver->caps & VM_CAP_TEMPLATE)) /* the fake looks at no disk */
+		return 0;
+	for (uint32_t i = 0; i < c->n_mounts; i++) {
+		if (!is_disk(&c->mounts[i]))
+			continue;
+		if (k->n_extra == VM_DISKS_EXTRA_MAX)
+			return err_plain(e, E2BIG, "more than %u volumes and disks",
+					 VM_DISKS_EXTRA_MAX);
+		if (disk_add(k, &c->mounts[i], spec, &socks[k->n_extra], e) < 0)
+			return -e->code;
+	}
+	return 0;
+}
+
+void disks_end(struct keeper *k)
+{
+	struct err e = { 0 };
+
+	for (uint32_t i = 0; i < k->n_extra; i++) {
+		if (!k->has_kept_disks && k->config.is_auto_removed)
+			disk_server_kill(&k->extra[i]);
+		else if (disk_server_wait(&k->extra[i], DISK_END_MS, &e) < 0)
+			log_warn("disk: %s", e.msg);
+	}
+	k->n_extra = 0;
+}
