@@ -44,7 +44,7 @@ void shape_spec(const struct template_want *w, const char *name, struct vm_spec 
 		.cmdline = SHAPE_CMDLINE,
 		.state_fd = -1,
 		.mem_fd = -1,
-		.n_disks = TEMPLATE_DISK_COUNT,
+		.n_disks = TEMPLATE_DISK_COUNT + TEMPLATE_DISK_SPARE,
 		.has_net = w->has_net,
 		.net_fd = -1,
 		.agent_fd = -1,
@@ -53,7 +53,7 @@ void shape_spec(const struct template_want *w, const char *name, struct vm_spec 
 		.gid = (gid_t)vmm_uid(name),
 	};
 	snprintf(ret->id, sizeof(ret->id), "%s", name);
-	for (uint32_t i = 0; i < TEMPLATE_DISK_COUNT; i++)
+	for (uint32_t i = 0; i < ret->n_disks; i++)
 		ret->disks[i] = (struct vm_disk){ .kind = VM_DISK_EMPTY,
 						  .is_readonly = i == TEMPLATE_DISK_IMAGE,
 						  .fd = -1,

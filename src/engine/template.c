@@ -25,7 +25,7 @@
 #include "shape.h"
 #include "template_internal.h"
 
-#define TEMPLATE_VERSION 2 /* counts up when guest or host expect another state in a template */
+#define TEMPLATE_VERSION 3 /* counts up when guest or host expect another state in a template */
 #define WORKER           "caisson-template"
 #define JSON_LIMIT       65536U
 

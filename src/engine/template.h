@@ -26,6 +26,7 @@
 #define TEMPLATE_DISK_IMAGE    0U /* slots of every machine */
 #define TEMPLATE_DISK_WRITABLE 1U
 #define TEMPLATE_DISK_COUNT    2U
+#define TEMPLATE_DISK_SPARE    2U /* empty ones behind them, for volumes and disks to be written */
 
 enum template_depth { TEMPLATE_MACHINE, TEMPLATE_IMAGE };
 

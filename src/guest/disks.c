@@ -19,6 +19,7 @@
 #define DRIVER_DIR    "/sys/bus/virtio/drivers/virtio_blk"
 #define BIND_WAIT_MS  3000
 #define ATTRIBUTE_MAX 4096
+#define EMPTY_SIZE    512
 
 int disks_find(uint32_t slot, char name[16], struct err *e)
 {
@@ -149,6 +150,29 @@ int disks_mount_root(const struct agent_root *r, struct err *e)
 		return -e->code;
 	if (mount("overlay", ROOT_DIR, "overlay", 0, options) < 0)
 		return err_set(e, errno, "mount the root");
+	return 0;
+}
+
+/* A slot of a template is one sector: this kernel has not seen yet what is in it now. */
+static int slot_refresh(uint32_t slot, struct err *e)
+{
+	char name[16];
+	uint64_t size = 0;
+
+	if (disks_find(slot, name, e) < 0 || disk_size(name, &size, e) < 0)
+		return -e->code;
+	return size > EMPTY_SIZE ? 0 : disk_rebind(name, e);
+}
+
+int disks_refresh(const struct agent_run *r, struct err *e)
+{
+	for (uint32_t i = 0; i < r->n_mounts; i++) {
+		const struct agent_mount *m = &r->mounts[i];
+
+		if (m->kind == AGENT_MOUNT_DISK && /* "disk2/..." of the parser */
+		    slot_refresh((uint32_t)strtoul(m->source + 4, NULL, 10), e) < 0)
+			return -e->code;
+	}
 	return 0;
 }
 

@@ -38,6 +38,8 @@ must_check int netlink_loopback_up(struct err *e);
 must_check int disks_find(uint32_t slot, char name[16], struct err *e);
 must_check int disks_mount_root(const struct agent_root *r, struct err *e);
 void disks_unmount_root(void);
+/* The disks that an order's mounts name, with what the host put in the template's empty slots. */
+must_check int disks_refresh(const struct agent_run *r, struct err *e);
 
 /*
  * stage.c: the waiting main process. It lives in its own PID, mount and IPC namespaces with the

@@ -186,6 +186,8 @@ void streams_run_frame(struct streams *s, const struct agent_frame *f)
 	} else if ((r.flags & AGENT_RUN_MAIN) && (!s->stage.pid || s->stage.is_used)) {
 		snprintf(text, sizeof(text),
 			 "no root is mounted, or the main process runs already");
+	} else if ((r.flags & AGENT_RUN_MAIN) && disks_refresh(&r, &e) < 0) {
+		snprintf(text, sizeof(text), "%s", e.msg);
 	} else {
 		code = r.flags & AGENT_RUN_MAIN
 			       ? main_start(s, st, f->payload, &io, text, sizeof(text))

@@ -92,7 +92,8 @@ must_check int keeper_launch(struct keeper *k, struct err *e);
 must_check int keeper_order(struct keeper *k, struct err *e);
 
 /* ---- keeper_disks.c: volumes and disks ---- */
-uint32_t disks_count(const struct machine_config *c);
+/* Whether a template has slots for those of the config. */
+bool disks_fit_template(const struct machine_config *c);
 /* Their servers, as the next slots of `spec`; the VMM's ends of their sockets go to `socks`. */
 must_check int disks_start(struct keeper *k, struct vm_spec *spec, int socks[VM_DISKS_EXTRA_MAX],
 			   struct err *e);

@@ -5,7 +5,7 @@
  * The VMM is launched as early as its descriptors allow; what else a start needs is done while it
  * comes up. Ways, from fast to slow: restore of the image's template (fresh machines only: in it
  * the empty writable layer is mounted), restore of the machine template, cold boot (where asked,
- * and with bind mounts, volumes and disks, whose devices no template has).
+ * and with bind mounts, and more disks than templates have slots for).
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -105,7 +105,7 @@ static int boot_kind(struct keeper *k, struct boot *b, struct err *e)
 {
 	bool has_binds = binds_count(&k->config) > 0;
 
-	k->is_cold = k->config.no_template || has_binds || disks_count(&k->config) > 0 ||
+	k->is_cold = k->config.no_template || has_binds || !disks_fit_template(&k->config) ||
 		     !(k->driver->caps & VM_CAP_TEMPLATE);
 	if (!k->is_cold) {
 		if (template_take(k, b, e) < 0)

@@ -5,6 +5,9 @@
  * What a machine has written to them is to be there when its end is told: its guest unmounts
  * them, and the servers write what they have, before anybody hears of it. Only what is thrown away
  * with the machine is not waited for.
+ *
+ * The first slots are those that templates have spare; a device that is read-only is another one
+ * than the template's.
  */
 #include <limits.h>
 
@@ -19,13 +22,21 @@ static bool is_disk(const struct machine_mount *m)
 	return m->kind == MACHINE_MOUNT_VOLUME || m->kind == MACHINE_MOUNT_DISK;
 }
 
-uint32_t disks_count(const struct machine_config *c)
+static uint32_t disks_count(const struct machine_config *c)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < c->n_mounts; i++)
 		n += is_disk(&c->mounts[i]);
 	return n;
+}
+
+bool disks_fit_template(const struct machine_config *c)
+{
+	for (uint32_t i = 0; i < c->n_mounts; i++)
+		if (is_disk(&c->mounts[i]) && c->mounts[i].is_readonly)
+			return false;
+	return disks_count(c) <= TEMPLATE_DISK_SPARE;
 }
 
 static int chain_open(struct keeper *k, const struct machine_mount *m, struct disk_chain *ret,
@@ -53,7 +64,8 @@ static int disk_serve(struct keeper *k, const struct disk_chain *c, enum disk_ac
 static int disk_add(struct keeper *k, const struct machine_mount *m, struct vm_spec *spec,
 		    int *ret_sock, struct err *e)
 {
-	struct vm_disk *d = &spec->disks[spec->n_disks];
+	uint32_t slot = TEMPLATE_DISK_COUNT + k->n_extra;
+	struct vm_disk *d = &spec->disks[slot];
 	struct disk_chain c = { 0 };
 	enum disk_access access;
 	int rc = chain_open(k, m, &c, &access, e);
@@ -71,7 +83,7 @@ static int disk_add(struct keeper *k, const struct machine_mount *m, struct vm_s
 	k->has_kept_disks |=
 		access == DISK_READ_WRITE && !(m->is_anonymous && k->config.is_auto_removed);
 	k->n_extra++;
-	spec->n_disks++;
+	spec->n_disks = MAX_OF(spec->n_disks, slot + 1);
 	return 0;
 }
 

@@ -135,6 +135,20 @@ filled_image() {
 	fails_with 125 'volume data is in use by the running machine r[ab]' caisson run --rm --network none -v data:/data "$BUSYBOX" true
 }
 
+@test "a machine with a volume or two is cloned as others are" {
+	for mounts in '-v one:/a' '-v one:/a -v two:/b' '-v /own'; do
+		# shellcheck disable=SC2086
+		caisson run --name mm --network none $mounts "$BUSYBOX" sh -c 'mount | grep -c " type ext4"; for d in /a /b /own; do test ! -d $d || echo $d >$d/x; done' >out
+		[ "$(cat out)" = $(($(wc -w <<<"$mounts") / 2)) ] || complain "$mounts: $(cat out)"
+		[[ $(caisson inspect -f '{{.Caisson.Boot}}' mm) =~ ^(image|machine)$ ]] || complain "$mounts: booted cold"
+		caisson start -a mm >/dev/null || complain "$mounts: second start"
+		caisson rm -v mm >/dev/null
+	done
+	caisson run --name mm --network none -v one:/a -v two:/b -v three:/c "$BUSYBOX" cat /a/x /b/x >out
+	[ "$(cat out)" = $'/a\n/b' ] || complain "three: $(cat out)"
+	all_right
+}
+
 @test "two machines: one may write; a volume in use is not removed" {
 	caisson run -d --name mm --network none -v data:/data "$BUSYBOX" sleep 1000
 	SECONDS=0

@@ -29,7 +29,7 @@ static void spec_is_nearly_whole(void **state)
 	shape_spec(&w, "ff3456789abc", &other);
 	assert_int_equal(a.cpus, 2);
 	assert_true(a.has_net && a.net_fd == -1);
-	assert_int_equal(a.n_disks, TEMPLATE_DISK_COUNT);
+	assert_int_equal(a.n_disks, TEMPLATE_DISK_COUNT + TEMPLATE_DISK_SPARE);
 	assert_true(a.disks[TEMPLATE_DISK_IMAGE].is_readonly);
 	assert_false(a.disks[TEMPLATE_DISK_WRITABLE].is_readonly);
 	assert_int_equal(a.uid, b.uid);
