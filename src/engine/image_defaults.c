@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "json_text.h"
+#include "template.h"
 
-#define LIST_MAX 16384U
+#define LIST_MAX        16384U
+#define PATH_LIMIT      4096U
+#define IMAGE_DISKS_MAX TEMPLATE_DISK_SPARE
 
 static int bad(struct err *e, const char *what)
 {
@@ -137,6 +140,58 @@ static int exposed_default(struct machine_config *c, const json_t *o, struct err
 	return 0;
 }
 
+static bool has_target(const struct machine_config *c, const char *path, size_t len)
+{
+	for (uint32_t i = 0; i < c->n_mounts; i++)
+		if (c->mounts[i].target && strncmp(c->mounts[i].target, path, len) == 0 &&
+		    c->mounts[i].target[len] == '\0')
+			return true;
+	return false;
+}
+
+static int volume_add(struct machine_config *c, const char *path, size_t len, struct err *e)
+{
+	struct machine_mount *m = realloc(c->mounts, (c->n_mounts + 1) * sizeof(*m));
+
+	if (!m)
+		return err_set(e, ENOMEM, "config");
+	c->mounts = m;
+	m = &m[c->n_mounts];
+	*m = (struct machine_mount){ .kind = MACHINE_MOUNT_VOLUME };
+	m->source = strdup("");
+	m->target = strndup(path, len);
+	c->n_mounts++;
+	return m->source && m->target ? 0 : err_set(e, ENOMEM, "config");
+}
+
+/*
+ * An anonymous volume for each that has no mount of the user's. There are slots for so many of all;
+ * what is over stays in the machine's layer, where it is as good while the machine lives.
+ */
+static int volumes_default(struct machine_config *c, const json_t *o, struct err *e)
+{
+	json_t *volumes = json_object_get(o, "Volumes"), *v;
+	uint32_t disks = 0;
+	const char *k;
+
+	for (uint32_t i = 0; i < c->n_mounts; i++)
+		disks += c->mounts[i].kind == MACHINE_MOUNT_VOLUME ||
+			 c->mounts[i].kind == MACHINE_MOUNT_DISK;
+	json_object_foreach (volumes, k, v) {
+		size_t len = strlen(k);
+
+		while (len > 1 && k[len - 1] == '/')
+			len--;
+		if (k[0] != '/' || len < 2 || len >= PATH_LIMIT || has_target(c, k, len) ||
+		    disks >= IMAGE_DISKS_MAX)
+			continue;
+		if (volume_add(c, k, len, e) < 0)
+			return -e->code;
+		disks++;
+	}
+	return 0;
+}
+
 static int command_default(struct machine_config *c, const json_t *o, struct err *e)
 {
 	bool has_own = c->entrypoint.n > 0;
@@ -156,7 +211,7 @@ static int config_apply(struct machine_config *c, const json_t *j, struct err *e
 		return bad(e, "no object");
 	if (command_default(c, o, e) < 0 || env_default(c, o, e) < 0 ||
 	    labels_default(c, o, e) < 0 || exposed_default(c, o, e) < 0 ||
-	    text_default(&c->user, o, "User", e) < 0 ||
+	    volumes_default(c, o, e) < 0 || text_default(&c->user, o, "User", e) < 0 ||
 	    text_default(&c->cwd, o, "WorkingDir", e) < 0)
 		return -e->code;
 	return text_default(&c->stop_signal, o, "StopSignal", e);

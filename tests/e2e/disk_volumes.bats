@@ -109,17 +109,22 @@ filled_image() {
 	[ -z "$(inside -v fourth:/nothing/there filled ls -A /nothing/there)" ]
 }
 
-@test "anonymous volumes: gone with --rm and rm -v only" {
+@test "anonymous volumes: of -v PATH and of the image, gone with --rm and rm -v only" {
+	filled_image /data
+	[ "$(caisson image inspect -f '{{json .Config.Volumes}}' filled)" = '{"/data":{}}' ]
+	inside filled sh -c 'mount | grep -q "on /data type ext4"'
+	[ -z "$(caisson volume ls -q)" ]
 	inside -v /own "$BUSYBOX" touch /own/x
 	[ -z "$(caisson volume ls -q)" ]
-	caisson run --name mm --network none -v /own "$BUSYBOX" sh -c 'echo x >/own/x'
-	[ "$(caisson volume ls -q --filter dangling=false | wc -l)" = 1 ]
-	caisson rm mm
-	[ "$(caisson volume ls -q --filter dangling=true | wc -l)" = 1 ]
-	caisson run --name mm --network none -v named:/data -v /own "$BUSYBOX" true
-	[ "$(caisson volume ls -q | wc -l)" = 3 ]
-	caisson rm -v mm
+	caisson run --name mm --network none -v /own filled sh -c 'echo x >/own/x'
 	[ "$(caisson volume ls -q | wc -l)" = 2 ]
+	[ "$(caisson volume ls -q --filter dangling=true | wc -l)" = 0 ]
+	caisson rm mm
+	[ "$(caisson volume ls -q --filter dangling=true | wc -l)" = 2 ]
+	caisson run --name mm --network none -v named:/data -v /own filled true
+	[ "$(caisson volume ls -q | wc -l)" = 4 ]
+	caisson rm -v mm
+	[ "$(caisson volume ls -q | wc -l)" = 3 ]
 	caisson volume ls -q | grep -qx named
 }
 

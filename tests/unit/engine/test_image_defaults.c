@@ -132,6 +132,53 @@ static void little_said_by_the_image(void **state)
 	machine_config_done(&c);
 }
 
+/* "target|target|" of the anonymous volumes among the mounts */
+static void expect_volumes(const struct machine_config *c, const char *want)
+{
+	char got[200] = "";
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < c->n_mounts; i++)
+		if (c->mounts[i].kind == MACHINE_MOUNT_VOLUME && !*c->mounts[i].source)
+			n += (size_t)snprintf(got + n, sizeof(got) - n, "%s|", c->mounts[i].target);
+	assert_string_equal(got, want);
+}
+
+static void volumes(void **state)
+{
+	static const struct {
+		const char *image, *user, *want; /* user: the target of a bind mount */
+	} t[] = {
+		{ "{\"/a\":{}}", NULL, "/a|" },
+		{ "{\"/a\":{}}", "/a", "" },
+		{ "{\"/a/\":{}}", "/a", "" },
+		{ "{\"/a\":{}}", "/a/b", "/a|" },
+		{ "{\"/a//\":{},\"/a\":{}}", NULL, "/a|" },
+		{ "{\"/a\":null,\"/b\":5}", NULL, "/a|/b|" },
+		{ "{\"/a\":{},\"/b\":{},\"/c\":{}}", NULL, "/a|/b|" }, /* slots of a template */
+		{ "{\"\":{},\"/\":{},\"//\":{},\"a\":{},\"../a\":{}}", NULL, "" },
+		{ "{}", NULL, "" },
+		{ "null", NULL, "" },
+		{ "[\"/a\"]", NULL, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct machine_config c = { 0 };
+		char text[200];
+
+		if (t[i].user) {
+			c.mounts = calloc(1, sizeof(*c.mounts));
+			c.n_mounts = 1;
+			c.mounts[0].target = strdup(t[i].user);
+		}
+		snprintf(text, sizeof(text), "{\"config\":{\"Volumes\":%s}}", t[i].image);
+		apply(&c, text);
+		expect_volumes(&c, t[i].want);
+		machine_config_done(&c);
+	}
+}
+
 static void malformed(void **state)
 {
 	static const char *const t[] = {
@@ -193,7 +240,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_said),    cmocka_unit_test(commands),
 		cmocka_unit_test(users_pairs_win), cmocka_unit_test(little_said_by_the_image),
-		cmocka_unit_test(malformed),       cmocka_unit_test(too_many),
+		cmocka_unit_test(volumes),         cmocka_unit_test(malformed),
+		cmocka_unit_test(too_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
