@@ -252,7 +252,7 @@ static uint64_t writable_bytes(struct engine *g, const char *id)
 	char name[120];
 	struct stat st;
 
-	snprintf(name, sizeof(name), "machines/%s/writable.img", id);
+	snprintf(name, sizeof(name), "machines/%s/writable.vhd", id);
 	return fstatat(store_root_fd(engine_store(g)), name, &st, AT_SYMLINK_NOFOLLOW) < 0
 		       ? 0
 		       : (uint64_t)st.st_blocks * 512;
