@@ -269,7 +269,10 @@ poke_chain() { # IMAGE PATTERN OFFSET LENGTH
 		pid=$!
 		sleep 0.05
 		kill -INT -- -$pid 2>/dev/null
-		wait $pid && continue # it was faster
+		if wait $pid; then # it was faster
+			rm $to
+			continue
+		fi
 		[ ! -e $to ] || complain "$to is there"
 		[ "$(ls -A)" = a.raw ] || complain "left by $to: $(ls -A)"
 	done
