@@ -86,6 +86,7 @@ filled_image() {
 		$'kept\n33:44\ndir file' ]
 	caisson run -d --name mm --network none -v data:/data "$BUSYBOX" sh -c 'echo again >>/data/file; sleep 1000'
 	caisson inspect -f '{{json .Mounts}}' mm | jq -e '.[0] | .Type == "volume" and .Name == "data" and .Destination == "/data" and .RW and .Driver == "vhd"'
+	[ "$(caisson ps --format '{{.Mounts}}')" = data ]
 	eventually 5 caisson exec mm grep -q again /data/file
 	caisson stop -t 0 mm
 	caisson start mm
