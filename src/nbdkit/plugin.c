@@ -8,12 +8,15 @@
  * nbdkit goes to the background, and for good then. It stays open and locked until nbdkit ends.
  *
  * nbdkit calls config functions from one thread before it forks, then the others from any number.
+ * In between, with sandbox=1, the process gives up all that serving descriptors does not need: who
+ * speaks to it may be a VMM that its guest has taken over.
  */
 #include <pthread.h>
 #include <string.h>
 
 #include "cleanup.h"
 #include "plugin_image.h"
+#include "sandbox.h"
 
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -22,6 +25,7 @@
 /* The one process is one server: nbdkit has no handle for it. */
 static struct image_config config;
 static struct vhd *image;
+static bool is_sandboxed; /* to be, with sandbox=1 */
 static bool is_image_writable, can_punch;
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -63,6 +67,16 @@ static int cache_set(const char *value)
 	return 0;
 }
 
+static int sandbox_set(const char *value)
+{
+	int on = nbdkit_parse_bool(value);
+
+	if (on < 0)
+		return -1;
+	is_sandboxed = on;
+	return 0;
+}
+
 static int plugin_config(const char *key, const char *value)
 {
 	if (strcmp(key, "parent") == 0)
@@ -71,6 +85,8 @@ static int plugin_config(const char *key, const char *value)
 		return list_add(config.roots, &config.n_roots, IMAGE_ROOTS_MAX, key, value);
 	if (strcmp(key, "cache") == 0)
 		return cache_set(value);
+	if (strcmp(key, "sandbox") == 0)
+		return sandbox_set(value);
 	if (strcmp(key, "file") != 0) {
 		nbdkit_error("unknown parameter '%s'", key);
 		return -1;
@@ -85,13 +101,19 @@ static int plugin_config(const char *key, const char *value)
 
 static int plugin_config_complete(void)
 {
-	if (config.file)
-		return 0;
-	nbdkit_error("give the image to serve: file=IMAGE");
-	return -1;
+	if (!config.file) {
+		nbdkit_error("give the image to serve: file=IMAGE");
+		return -1;
+	}
+	if (is_sandboxed && !image_is_given(&config)) {
+		nbdkit_error("sandbox: no file can be opened in it; give the image and its parents "
+			     "as descriptors");
+		return -1;
+	}
+	return 0;
 }
 
-static int plugin_get_ready(void)
+static int image_try(void)
 {
 	struct vhd_err e = { 0 };
 	struct vhd *v;
@@ -99,6 +121,29 @@ static int plugin_get_ready(void)
 	if (image_open(&config, IMAGE_READ, &v, &e) < 0 || vhd_close(v, &e) < 0)
 		return fail(&e);
 	return 0;
+}
+
+static int plugin_get_ready(void)
+{
+	return is_sandboxed ? 0 : image_try();
+}
+
+/*
+ * The last moment with one thread: nbdkit is the user that it will be, nobody is connected. The
+ * image is first looked at in the sandbox, since its bytes may be anybody's.
+ */
+static int plugin_after_fork(void)
+{
+	const struct sandbox_policy policy = { .kind = SANDBOX_DISK };
+	struct err e = { 0 };
+
+	if (!is_sandboxed)
+		return 0;
+	if (sandbox_enter(&policy, &e) < 0) {
+		nbdkit_error("%s", e.msg);
+		return -1;
+	}
+	return image_try();
 }
 
 static void plugin_unload(void)
@@ -276,10 +321,12 @@ static struct nbdkit_plugin plugin = {
 	.config_help = "file=IMAGE    (required) The image to serve.\n"
 		       "parent=IMAGE  Its parent; again for the parent's parent.\n"
 		       "roots=DIR     Where parents may lie.\n"
-		       "cache=SIZE    Most memory for bitmaps of each image.",
+		       "cache=SIZE    Most memory for bitmaps of each image.\n"
+		       "sandbox=1     Serve descriptors, and can do nothing else.",
 	.config = plugin_config,
 	.config_complete = plugin_config_complete,
 	.get_ready = plugin_get_ready,
+	.after_fork = plugin_after_fork,
 	.unload = plugin_unload,
 	.open = plugin_open,
 	.get_size = plugin_get_size,

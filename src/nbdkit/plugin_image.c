@@ -128,6 +128,14 @@ int image_open(const struct image_config *c, enum image_use use, struct vhd **re
 	return vhd_open(c->file, &o, ret, e);
 }
 
+bool image_is_given(const struct image_config *c)
+{
+	for (size_t i = 0; i < c->n_parents; i++)
+		if (image_fd_number(c->parents[i]) < 0)
+			return false;
+	return image_fd_number(c->file) >= 0;
+}
+
 bool image_can_punch(const struct image_config *c)
 {
 	struct vhd_err ignored = { 0 };

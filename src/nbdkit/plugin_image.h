@@ -29,6 +29,8 @@ enum image_use {
 
 /* The number of N in "/proc/self/fd/N" and "/dev/fd/N", else -1. */
 int image_fd_number(const char *path);
+/* All images by descriptors, so that image_open() opens no file? */
+bool image_is_given(const struct image_config *c);
 /* Locks as vhd_open() does: one writer, or readers. */
 VHD_MUST_CHECK int image_open(const struct image_config *c, enum image_use use, struct vhd **ret,
 			      struct vhd_err *e);

@@ -3,9 +3,9 @@
  * sandbox.c - the order in which the walls go up
  *
  * No new privileges; own user and network namespace (not for downloads: nothing mapped, nothing
- * routed); limits; Landlock; capabilities; system calls. Each wall stands without the others: a
- * kernel without namespaces for ordinary users or without Landlock still has the system call
- * filter, in which an unpack worker can open nothing.
+ * routed; nor for a disk's server, which can make no socket); limits; Landlock; capabilities;
+ * system calls. Each wall stands without the others: a kernel without namespaces for ordinary users
+ * or without Landlock still has the system call filter, in which an unpack worker can open nothing.
  */
 #include "sandbox.h"
 
@@ -27,6 +27,7 @@ static const struct limits {
 	[SANDBOX_UNPACK] = { 1024, 256 * GIB, 8 * GIB },
 	[SANDBOX_FETCH] = { 1024, 256 * GIB, 4 * GIB },
 	[SANDBOX_MOUNT] = { 1024, RLIM_INFINITY, 4 * GIB },
+	[SANDBOX_DISK] = { 1024, RLIM_INFINITY, 4 * GIB },
 };
 _Static_assert(ARRAY_SIZE(limits) == SANDBOX_KIND_COUNT_, "limits for each kind");
 
@@ -80,7 +81,7 @@ int sandbox_enter(const struct sandbox_policy *p, struct err *e)
 		return err_plain(e, EINVAL, "sandbox of an unknown kind");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_set(e, errno, "sandbox: prctl");
-	if (p->kind != SANDBOX_FETCH)
+	if (p->kind != SANDBOX_FETCH && p->kind != SANDBOX_DISK)
 		namespaces_leave();
 	if (limits_set(&limits[p->kind], e) < 0 || sandbox_landlock(p, e) < 0 ||
 	    capabilities_drop(e) < 0)

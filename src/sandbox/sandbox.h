@@ -3,6 +3,7 @@
  * sandbox.h - a worker process gives up what it will not need
  *
  * Called by a worker with one thread, before the first hostile byte, with all its descriptors open.
+ * (Threads that a host program such as nbdkit has already get the system call filter too.)
  * There is no way back. What the kernel does not have (Landlock, namespaces) is done without and
  * said at debug level; system call filter, capabilities and limits must succeed.
  */
@@ -18,6 +19,8 @@ enum sandbox_kind {
 	SANDBOX_FETCH,  /* and connects to the network, reads what name lookup and TLS need */
 	SANDBOX_MOUNT,  /* as SANDBOX_UNPACK, with files of any size: disks that a FUSE server has
 			   open */
+	SANDBOX_DISK,   /* as SANDBOX_MOUNT, and talks to who is on a socket that is open; the
+			   namespaces are its starter's business */
 	SANDBOX_KIND_COUNT_
 };
 

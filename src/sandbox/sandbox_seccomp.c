@@ -5,7 +5,9 @@
  * The list of an unpack worker and of a disk's server is short and known: anything else kills the
  * process. A download worker runs libcurl, OpenSSL and whatever modules name lookup loads on this
  * machine: what is on no list fails with EPERM there, so that a strange resolver loses one attempt
- * and not the process; calls that only an intruder makes kill it.
+ * and not the process; calls that only an intruder makes kill it. A disk's server lives in a
+ * program of others, nbdkit of whatever version: all that is on no list fails with EPERM; it starts
+ * with each machine, so its list is short.
  *
  * seccomp cannot look behind pointers: clone3 is said not to exist, so that glibc makes threads by
  * clone, whose flags are in a register.
@@ -141,6 +143,15 @@ static const int calls_fetch[] = {
 	SCMP_SYS(prctl),
 };
 
+/*
+ * What nbdkit does with its client. Not sendmsg and recvmsg: they pass descriptors, and the client
+ * may be a VMM that its guest owns. accept4 is of use with a socket that listens already.
+ */
+static const int calls_disk[] = {
+	SCMP_SYS(recvfrom),    SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(getsockname),
+	SCMP_SYS(getpeername), SCMP_SYS(shutdown),   SCMP_SYS(accept4),    SCMP_SYS(pipe2),
+};
+
 /* On no list of any kind, and with no innocent caller. */
 static const int calls_deadly[] = {
 	SCMP_SYS(execve),
@@ -210,12 +221,9 @@ static int threads_add(scmp_filter_ctx c)
 	return r;
 }
 
-/* Memory is never executable; opening fails softly, as glibc looks at /sys when it makes threads.
- */
-static int unpack_add(scmp_filter_ctx c)
+/* Memory is never executable. */
+static int memory_add(scmp_filter_ctx c)
 {
-	static const int refused[] = { SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(readlink),
-				       SCMP_SYS(readlinkat), SCMP_SYS(prctl) };
 	int r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 				 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 
@@ -225,9 +233,45 @@ static int unpack_add(scmp_filter_ctx c)
 	if (r == 0) /* glibc's fstat() */
 		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
 				     SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
-	if (r == 0)
-		r = calls_add(c, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
 	return r;
+}
+
+/* Opening fails softly, as glibc looks at /sys when it makes threads. */
+static int refused_add(scmp_filter_ctx c)
+{
+	static const int refused[] = { SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(readlink),
+				       SCMP_SYS(readlinkat), SCMP_SYS(prctl) };
+
+	return calls_add(c, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
+}
+
+static int unpack_add(scmp_filter_ctx c)
+{
+	int r = memory_add(c);
+
+	if (r == 0)
+		r = refused_add(c);
+	return r ? r : seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 0);
+}
+
+/* A disk may be on a block device, which is asked for its size. */
+static int device_add(scmp_filter_ctx c)
+{
+	return seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				SCMP_A1(SCMP_CMP_EQ, BLKGETSIZE64));
+}
+
+static int mount_add(scmp_filter_ctx c)
+{
+	int r = memory_add(c);
+
+	if (r == 0)
+		r = refused_add(c);
+	if (r == 0)
+		r = device_add(c);
+	return r ? r
+		 : seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+				    SCMP_A1(SCMP_CMP_NE, BLKGETSIZE64));
 }
 
 static int fetch_add(scmp_filter_ctx c)
@@ -247,31 +291,33 @@ static int fetch_add(scmp_filter_ctx c)
 	return r;
 }
 
-/* A disk may be on a block device, which is asked for its size. */
-static int ioctl_add(scmp_filter_ctx c, enum sandbox_kind kind)
+static int disk_add(scmp_filter_ctx c)
 {
-	int r;
+	int r = memory_add(c);
 
-	if (kind == SANDBOX_UNPACK)
-		return seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 0);
-	r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-			     SCMP_A1(SCMP_CMP_EQ, BLKGETSIZE64));
-	return r ? r
-		 : seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-				    SCMP_A1(SCMP_CMP_NE, BLKGETSIZE64));
+	if (r == 0)
+		r = device_add(c);
+	if (r == 0)
+		r = calls_add(c, SCMP_ACT_ALLOW, calls_disk, ARRAY_SIZE(calls_disk));
+	if (r == 0) /* to the peer, to no address */
+		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 1,
+				     SCMP_A4(SCMP_CMP_EQ, 0));
+	return r;
 }
 
 static int filter_fill(scmp_filter_ctx c, enum sandbox_kind kind)
 {
+	static int (*const of_kind[])(scmp_filter_ctx c) = {
+		[SANDBOX_UNPACK] = unpack_add,
+		[SANDBOX_FETCH] = fetch_add,
+		[SANDBOX_MOUNT] = mount_add,
+		[SANDBOX_DISK] = disk_add,
+	};
 	int r = calls_add(c, SCMP_ACT_ALLOW, calls_common, ARRAY_SIZE(calls_common));
 
 	if (r == 0)
 		r = threads_add(c);
-	if (r == 0)
-		r = kind == SANDBOX_FETCH ? fetch_add(c) : unpack_add(c);
-	if (r == 0 && kind != SANDBOX_FETCH)
-		r = ioctl_add(c, kind);
-	return r;
+	return r ? r : of_kind[kind](c);
 }
 
 int sandbox_seccomp(enum sandbox_kind kind, struct err *e)
@@ -280,6 +326,7 @@ int sandbox_seccomp(enum sandbox_kind kind, struct err *e)
 		[SANDBOX_UNPACK] = SCMP_ACT_KILL_PROCESS,
 		[SANDBOX_FETCH] = SCMP_ACT_ERRNO(EPERM),
 		[SANDBOX_MOUNT] = SCMP_ACT_KILL_PROCESS,
+		[SANDBOX_DISK] = SCMP_ACT_ERRNO(EPERM),
 	};
 	scmp_filter_ctx c = seccomp_init(others[kind]);
 	int r;
@@ -287,6 +334,8 @@ int sandbox_seccomp(enum sandbox_kind kind, struct err *e)
 	if (!c)
 		return err_set(e, ENOMEM, "sandbox: system call filter");
 	r = seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree: fewer steps per call */
+	if (r == 0)                                           /* of all threads, or of none */
+		r = seccomp_attr_set(c, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (r == 0)
 		r = filter_fill(c, kind);
 	if (r == 0)

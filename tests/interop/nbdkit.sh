@@ -21,7 +21,12 @@ complain() { echo "FAIL: $*"; exit 1; }
 serve() { # serve [NBDKIT'S FLAGS AND PARAMETERS...] -- COMMAND, which has $uri and $unixsocket
 	local args=()
 	while [[ $1 != -- ]]; do args+=("$1"); shift; done
-	nbdkit -U - "$plugin" "${args[@]}" --run "$2"
+	nbdkit -U "${socket:--}" "$plugin" "${args[@]}" --run "$2"
+}
+serve_boxed() { # the same with sandbox=1, in which nbdkit cannot remove its socket
+	local socket=$tmp/boxed.sock
+	serve sandbox=1 "$@"
+	rm "$socket"
 }
 clean() { # no error is found in IMAGE
 	caisson disk check "$1" >check.out || { cat check.out; complain "$1 has errors"; }
@@ -103,6 +108,36 @@ qemu-io -f raw -c 'write -P 0x66 1M 64k' got.raw >/dev/null
 cp got.raw want
 same leaf.vhd want
 
+# In its sandbox it does all of this too: a chain, data, zeros, space given back, its tail when it ends.
+caisson disk snapshot leaf.vhd boxed.vhd >/dev/null
+boxed=(file=/proc/self/fd/7 parent=/proc/self/fd/8 parent=/proc/self/fd/9)
+serve_boxed "${boxed[@]}" -- 'qemu-io -f raw "nbd+unix:///?socket=$unixsocket" <ops' 7<>boxed.vhd 8<leaf.vhd 9<dynamic.vhd >io.got
+! grep -iE 'fail|error|invalid' io.got || complain "qemu-io, sandbox"
+qemu-io -f raw want <ops >/dev/null
+clean boxed.vhd
+rm -f boxed.raw
+caisson disk convert -f vhd -O raw boxed.vhd boxed.raw >/dev/null
+cmp -n $((16 << 20)) want boxed.raw
+cmp -i $((18 << 20)) want boxed.raw
+cp got.raw want
+serve_boxed "${boxed[@]}" -- 'qemu-io -f raw -c "discard 0 33M" -c flush "nbd+unix:///?socket=$unixsocket"' \
+	7<>boxed.vhd 8<leaf.vhd 9<dynamic.vhd >/dev/null
+clean boxed.vhd
+serve_boxed -r "${boxed[@]}" -- 'nbdcopy "$uri" boxed2.raw' 7<boxed.vhd 8<leaf.vhd 9<dynamic.vhd
+caisson disk create --type fixed boxed-fixed.vhd $size >/dev/null
+serve_boxed file=/dev/fd/7 -- 'nbdcopy --connections=4 --threads=4 model "$uri"' 7<>boxed-fixed.vhd
+same boxed-fixed.vhd model
+
+# What an intruder would try fails in it, in whichever thread; outside of it all would be had.
+attempts() { # PARAMETERS...
+	rm -f attempts.sock
+	nbdkit -U attempts.sock --filter="$build/tests/unit/nbdkit/nbdkit-attempt-filter.so" "$plugin" file=/proc/self/fd/7 "$@" \
+		--run 'nbdcopy "$uri" attempts' 7<>boxed-fixed.vhd
+	tr -d '\0' <attempts
+}
+[[ $(attempts) = yyyyyyyy ]] || complain "attempts without a sandbox: $(attempts)"
+[[ $(attempts sandbox=1) = nnnnnnnn ]] || complain "attempts in the sandbox: $(attempts sandbox=1)"
+
 # Several connections write at the same time.
 caisson disk create many.vhd $size >/dev/null
 serve many.vhd -- 'nbdcopy --connections=4 --threads=4 --requests=16 --request-size=65536 --allocated model "$uri"'
@@ -113,7 +148,7 @@ same many.vhd model
 refused() { # TEXT PARAMETERS...
 	local text=$1
 	shift
-	if nbdkit -U - "$plugin" "$@" --run true 2>err; then complain "accepted: $*"; fi
+	if nbdkit -U refused.sock "$plugin" "$@" --run true 2>err; then complain "accepted: $*"; fi
 	grep -qE "$text" err || { cat err; complain "$*: the error lacks $text"; }
 }
 refused 'file='
@@ -124,12 +159,15 @@ refused 'model' file=model
 refused 'many.vhd|leaf.vhd' file=leaf.vhd parent=many.vhd
 refused 'fd/8' file=/proc/self/fd/8 8<model
 refused 'leaf.vhd|fd/8' file=/proc/self/fd/8 8<leaf.vhd
+refused 'sandbox' file=leaf.vhd sandbox=1
+refused 'sandbox' file=/proc/self/fd/8 parent=dynamic.vhd sandbox=1 8<leaf.vhd
+refused 'sandbox|boolean' file=leaf.vhd sandbox=perhaps
 mkdir elsewhere
 refused 'dynamic.vhd' file=leaf.vhd roots=elsewhere
 
 serve -r leaf.vhd -- 'nbdinfo "$uri" >/dev/null; ! caisson disk compact leaf.vhd 2>err' && grep -q 'in use' err ||
 	complain "a served image can be changed"
-serve leaf.vhd -- 'nbdinfo "$uri" >/dev/null; ! nbdkit -U - "$plugin" leaf.vhd --run true 2>err' && grep -q 'in use' err ||
+serve leaf.vhd -- 'nbdinfo "$uri" >/dev/null; ! nbdkit -U refused.sock "$plugin" leaf.vhd --run true 2>err' && grep -q 'in use' err ||
 	complain "an image is served by two"
 
 # Killed while a client writes: what was flushed, in either way, is there, and nothing else is broken.

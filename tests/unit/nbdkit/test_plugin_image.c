@@ -117,6 +117,39 @@ static void chains(void **state)
 	}
 }
 
+/* What a sandbox is asked for: that nothing is to be opened. */
+static void given(void **state)
+{
+	static const struct {
+		struct image_config c;
+		bool want;
+	} rows[] = {
+		{ { .file = (char *)"/dev/fd/3" }, true },
+		{ { .file = (char *)"leaf.vhd" }, false },
+		{ { .file = (char *)"/dev/fd/3",
+		    .parents = { (char *)"/proc/self/fd/4" },
+		    .n_parents = 1 },
+		  true },
+		{ { .file = (char *)"/dev/fd/3",
+		    .parents = { (char *)"base.vhd" },
+		    .n_parents = 1 },
+		  false },
+		{ { .file = (char *)"leaf.vhd",
+		    .parents = { (char *)"/dev/fd/4" },
+		    .n_parents = 1 },
+		  false },
+		{ { .file = (char *)"/dev/fd/3",
+		    .parents = { (char *)"/dev/fd/4", (char *)"/dev/fd/x" },
+		    .n_parents = 2 },
+		  false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (image_is_given(&rows[i].c) != rows[i].want)
+			fail_msg("row %zu", i);
+}
+
 /* The descriptors stay the caller's, and names may be gone. */
 static void descriptors(void **state)
 {
@@ -216,9 +249,13 @@ static void space_can_be_given_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fd_numbers),       cmocka_unit_test(chains),
-		cmocka_unit_test(descriptors),      cmocka_unit_test(locks),
-		cmocka_unit_test(given_lock_stays), cmocka_unit_test(space_can_be_given_back),
+		cmocka_unit_test(fd_numbers),
+		cmocka_unit_test(chains),
+		cmocka_unit_test(given),
+		cmocka_unit_test(descriptors),
+		cmocka_unit_test(locks),
+		cmocka_unit_test(given_lock_stays),
+		cmocka_unit_test(space_can_be_given_back),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

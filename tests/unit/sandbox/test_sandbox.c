@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "sandbox.h"
@@ -30,6 +31,7 @@
 
 static int dir_fd = -1; /* given to the download worker */
 static int large_fd = -1;
+static int pair[2] = { -1, -1 };
 static char dir_name[] = "/tmp/caisson-test-sandbox-XXXXXX";
 
 static int try_open(void)
@@ -78,12 +80,12 @@ static int try_socket_raw(void)
 
 static int try_listen(void)
 {
-	return listen(0, 1) == 0;
+	return listen(pair[0], 1) == 0 || errno != EPERM;
 }
 
 static int try_exec(void)
 {
-	execl("/bin/true", "true", (char *)NULL);
+	execl("/bin/false", "false", (char *)NULL); /* which exits as THROUGH */
 	return STOPPED;
 }
 
@@ -152,6 +154,70 @@ static int try_device_size(void)
 	return ioctl(dir_fd, BLKGETSIZE64, &size) == 0 || errno != EPERM;
 }
 
+/* The other end of a socket that the worker has. */
+static int try_talk(void)
+{
+	char c = 'x';
+	int on = 1;
+
+	return send(pair[0], &c, 1, MSG_MORE) == 1 && recv(pair[1], &c, 1, MSG_DONTWAIT) == 1 &&
+	       setsockopt(pair[0], SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == 0 &&
+	       shutdown(pair[0], SHUT_WR) == 0;
+}
+
+static int try_send_to_address(void)
+{
+	const struct sockaddr_un a = { .sun_family = AF_UNIX, .sun_path = "/tmp/none" };
+
+	return sendto(pair[0], "x", 1, 0, (const struct sockaddr *)&a, sizeof(a)) == 1 ||
+	       errno != EPERM;
+}
+
+static int try_pass_descriptor(void)
+{
+	char c = 'x', control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec v = { &c, 1 };
+	struct msghdr m = { .msg_iov = &v,
+			    .msg_iovlen = 1,
+			    .msg_control = control,
+			    .msg_controllen = sizeof(control) };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(h), &large_fd, sizeof(int));
+	return sendmsg(pair[0], &m, 0) == 1;
+}
+
+static int try_take_descriptor(void)
+{
+	char c;
+	struct iovec v = { &c, 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+
+	return recvmsg(pair[1], &m, MSG_DONTWAIT) == 1 || errno != EPERM;
+}
+
+static int try_connect(void)
+{
+	const struct sockaddr_un a = { .sun_family = AF_UNIX, .sun_path = "/tmp/none" };
+
+	return connect(pair[0], (const struct sockaddr *)&a, sizeof(a)) == 0 || errno != EPERM;
+}
+
+static int try_unlink(void)
+{
+	return unlinkat(dir_fd, "none", 0) == 0 || errno != EPERM;
+}
+
+static int try_space(void)
+{
+	return fallocate(large_fd, 0, 0, 8192) == 0 &&
+	       fallocate(large_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) == 0 &&
+	       ftruncate(large_fd, 100) == 0 && fdatasync(large_fd) == 0;
+}
+
 static int try_large_file(void)
 {
 	return ftruncate(large_fd, 1LL << 40) == 0;
@@ -202,6 +268,27 @@ static const struct row {
 	{ "mount: size of a device", SANDBOX_MOUNT, try_device_size, WORKS },
 	{ "mount: large file", SANDBOX_MOUNT, try_large_file, WORKS },
 	{ "mount: thread", SANDBOX_MOUNT, try_thread, WORKS },
+	{ "disk: open", SANDBOX_DISK, try_open, FAILS },
+	{ "disk: write elsewhere", SANDBOX_DISK, try_open_write, FAILS },
+	{ "disk: make a file", SANDBOX_DISK, try_make_in_dir, FAILS },
+	{ "disk: remove a file", SANDBOX_DISK, try_unlink, FAILS },
+	{ "disk: socket", SANDBOX_DISK, try_socket, FAILS },
+	{ "disk: connect", SANDBOX_DISK, try_connect, FAILS },
+	{ "disk: listen", SANDBOX_DISK, try_listen, FAILS },
+	{ "disk: send to an address", SANDBOX_DISK, try_send_to_address, FAILS },
+	{ "disk: pass a descriptor", SANDBOX_DISK, try_pass_descriptor, FAILS },
+	{ "disk: take a descriptor", SANDBOX_DISK, try_take_descriptor, FAILS },
+	{ "disk: execve", SANDBOX_DISK, try_exec, FAILS },
+	{ "disk: fork", SANDBOX_DISK, try_fork, FAILS },
+	{ "disk: executable memory", SANDBOX_DISK, try_exec_memory, FAILS },
+	{ "disk: kill", SANDBOX_DISK, try_kill, FAILS },
+	{ "disk: terminal", SANDBOX_DISK, try_ioctl, FAILS },
+	{ "disk: size of a device", SANDBOX_DISK, try_device_size, WORKS },
+	{ "disk: large file", SANDBOX_DISK, try_large_file, WORKS },
+	{ "disk: space taken and given back", SANDBOX_DISK, try_space, WORKS },
+	{ "disk: talk to the peer", SANDBOX_DISK, try_talk, WORKS },
+	{ "disk: thread", SANDBOX_DISK, try_thread, WORKS },
+	{ "disk: memory", SANDBOX_DISK, try_memory, WORKS },
 	{ "unpack: size of a device", SANDBOX_UNPACK, try_device_size, FAILS },
 	{ "fetch: socket", SANDBOX_FETCH, try_socket, WORKS },
 	{ "fetch: thread", SANDBOX_FETCH, try_thread, WORKS },
@@ -246,6 +333,7 @@ static void sandbox_holds(void **state)
 	assert_true(dir_fd >= 0);
 	large_fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	assert_true(large_fd >= 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct row *r = &rows[i];
 		int status;
@@ -265,9 +353,48 @@ static void sandbox_holds(void **state)
 		}
 	}
 	close(large_fd);
+	close(pair[0]);
+	close(pair[1]);
 	close(dir_fd);
 	rmdir(dir_name);
 	assert_int_equal(bad, 0);
+}
+
+/* A thread that was there before is in the same filter. */
+static void *open_when_told(void *arg)
+{
+	char c;
+
+	if (read(pair[1], &c, 1) != 1)
+		return NULL;
+	return open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0 && errno == EPERM ? arg : NULL;
+}
+
+static void threads_that_are_there_get_the_filter(void **state)
+{
+	struct sandbox_policy p = { .kind = SANDBOX_DISK };
+	struct err e = { 0 };
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		void *ret = NULL;
+		pthread_t t;
+
+		if (pthread_create(&t, NULL, open_when_told, &p) != 0 ||
+		    sandbox_enter(&p, &e) < 0 || send(pair[0], "x", 1, 0) != 1 ||
+		    pthread_join(t, &ret) != 0)
+			_exit(2);
+		_exit(ret ? STOPPED : THROUGH);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 static void unknown_kind_is_refused(void **state)
@@ -283,6 +410,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sandbox_holds),
+		cmocka_unit_test(threads_that_are_there_get_the_filter),
 		cmocka_unit_test(unknown_kind_is_refused),
 	};
 
