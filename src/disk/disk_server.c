@@ -4,7 +4,8 @@
  *
  * Its standard input and output are the socket (nbdkit -s): no address, nobody else can connect.
  * Files are descriptors from 3 on. It changes its user after it has loaded the plugin, which may
- * lie where that user may not look; its network is empty from the start.
+ * lie where that user may not look; its network is empty from the start. Then, before it looks at a
+ * disk or listens to the VMM, the plugin puts it into a sandbox.
  */
 #include "disk_server.h"
 
@@ -20,7 +21,7 @@
 #include "child.h"
 
 #define FIRST_FILE 3U
-#define ARGS_MAX   (17 + DISK_SERVER_FILES_MAX)
+#define ARGS_MAX   (18 + DISK_SERVER_FILES_MAX)
 #define ARG_MAX_   48
 #define THREADS    "4"
 
@@ -64,6 +65,7 @@ static void command_make(struct command *c, const char *plugin, const struct dis
 			 FIRST_FILE + i);
 		c->argv[n++] = c->text[text];
 	}
+	c->argv[n++] = "sandbox=1";
 	c->argv[n] = NULL;
 }
 

@@ -181,3 +181,20 @@ teardown() { remove_all; }
 	run caisson run --rm -v /no/such/dir/here:/x:ro "$BUSYBOX" true
 	[ "$status" = 125 ] || [ -d /no/such/dir/here ] && rmdir /no/such/dir/here 2>/dev/null || true
 }
+
+@test "disk servers are shut in, all their threads" {
+	local servers p field
+	caisson run --rm -d --name boxed -v /v "$BUSYBOX" sh -c 'echo x >/v/x; sync; exec sleep 1000'
+	eventually 10 caisson exec boxed test -s /v/x
+	servers=$(pgrep -x -P "$(keeper_pid boxed)" nbdkit)
+	[ "$(wc -w <<<"$servers")" = 2 ]
+	for p in $servers; do
+		[ "$(ls "/proc/$p/task" | wc -l)" -gt 1 ]
+		for field in 'Seccomp:	2' 'NoNewPrivs:	1' 'CapPrm:	0*' 'CapEff:	0*'; do
+			[ "$(grep -lx "$field" /proc/$p/task/*/status | wc -l)" = "$(ls "/proc/$p/task" | wc -l)" ]
+		done
+		# no network but its own
+		[ "$(readlink "/proc/$p/ns/net")" != "$(readlink /proc/self/ns/net)" ]
+	done
+	caisson rm -f boxed
+}
