@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "sandbox_internal.h"
 
@@ -41,7 +42,6 @@ static const int calls_common[] = {
 	SCMP_SYS(fsync),
 	SCMP_SYS(fdatasync),
 	SCMP_SYS(sync_file_range),
-	SCMP_SYS(fcntl),
 	SCMP_SYS(poll),
 	SCMP_SYS(ppoll),
 	SCMP_SYS(munmap),
@@ -54,7 +54,6 @@ static const int calls_common[] = {
 	SCMP_SYS(set_tid_address),
 	SCMP_SYS(gettid),
 	SCMP_SYS(getpid),
-	SCMP_SYS(tgkill),
 	SCMP_SYS(rt_sigaction),
 	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(rt_sigreturn),
@@ -274,6 +273,25 @@ static int mount_add(scmp_filter_ctx c)
 				    SCMP_A1(SCMP_CMP_NE, BLKGETSIZE64));
 }
 
+/*
+ * Signals to oneself, not to the user's other processes: by tgkill (abort), and by fcntl, whose
+ * F_SETOWN and F_SETSIG make the kernel send any.
+ */
+static int signals_add(scmp_filter_ctx c)
+{
+	static const unsigned int allowed[] = {
+		F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,  F_SETFD,     F_GETFL,     F_SETFL,
+		F_GETLK, F_SETLK,         F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW,
+	};
+	int r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+				 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+
+	for (size_t i = 0; i < ARRAY_SIZE(allowed) && r == 0; i++)
+		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+				     SCMP_A1(SCMP_CMP_EQ, allowed[i]));
+	return r;
+}
+
 static int fetch_add(scmp_filter_ctx c)
 {
 	static const unsigned int families[] = { AF_INET, AF_INET6, AF_UNIX, AF_NETLINK };
@@ -317,6 +335,8 @@ static int filter_fill(scmp_filter_ctx c, enum sandbox_kind kind)
 
 	if (r == 0)
 		r = threads_add(c);
+	if (r == 0)
+		r = signals_add(c);
 	return r ? r : of_kind[kind](c);
 }
 

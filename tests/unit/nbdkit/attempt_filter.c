@@ -22,6 +22,13 @@
 
 #define DISK_BYTES 4096
 
+static pid_t parent;
+
+static void attempt_load(void)
+{
+	parent = getppid();
+}
+
 static int close_it(int fd)
 {
 	if (fd >= 0)
@@ -74,7 +81,7 @@ static int try_process(void)
 
 static int try_signal(void)
 {
-	return kill(getppid(), 0);
+	return kill(parent, 0);
 }
 
 static int try_code(void)
@@ -117,6 +124,7 @@ static int attempt_pread(nbdkit_next *next, void *handle, void *buf, uint32_t co
 static struct nbdkit_filter filter = {
 	.name = "attempt",
 	.longname = "attempts of an intruder",
+	.load = attempt_load,
 	.get_size = attempt_get_size,
 	.pread = attempt_pread,
 };

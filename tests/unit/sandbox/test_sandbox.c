@@ -32,6 +32,7 @@
 static int dir_fd = -1; /* given to the download worker */
 static int large_fd = -1;
 static int pair[2] = { -1, -1 };
+static pid_t parent; /* asked before: no worker may */
 static char dir_name[] = "/tmp/caisson-test-sandbox-XXXXXX";
 
 static int try_open(void)
@@ -136,7 +137,24 @@ static int try_memory(void)
 
 static int try_kill(void)
 {
-	return kill(getppid(), 0) == 0;
+	return kill(parent, 0) == 0;
+}
+
+static int try_thread_kill(void)
+{
+	return syscall(SYS_tgkill, parent, parent, 0) == 0 || errno != EPERM;
+}
+
+/* The kernel would send it any signal when something comes in. */
+static int try_signal_by_socket(void)
+{
+	return fcntl(pair[0], F_SETOWN, parent) == 0;
+}
+
+static int try_raise(void)
+{
+	signal(SIGUSR1, SIG_IGN);
+	return raise(SIGUSR1) == 0;
 }
 
 static int try_ioctl(void)
@@ -254,6 +272,9 @@ static const struct row {
 	{ "unpack: fork", SANDBOX_UNPACK, try_fork, DIES },
 	{ "unpack: executable memory", SANDBOX_UNPACK, try_exec_memory, DIES },
 	{ "unpack: kill", SANDBOX_UNPACK, try_kill, DIES },
+	{ "unpack: kill by thread", SANDBOX_UNPACK, try_thread_kill, DIES },
+	{ "unpack: signal by socket", SANDBOX_UNPACK, try_signal_by_socket, DIES },
+	{ "unpack: raise", SANDBOX_UNPACK, try_raise, WORKS },
 	{ "unpack: dup", SANDBOX_UNPACK, try_write_open, DIES },
 	{ "unpack: thread", SANDBOX_UNPACK, try_thread, WORKS },
 	{ "unpack: memory", SANDBOX_UNPACK, try_memory, WORKS },
@@ -264,6 +285,9 @@ static const struct row {
 	{ "mount: fork", SANDBOX_MOUNT, try_fork, DIES },
 	{ "mount: executable memory", SANDBOX_MOUNT, try_exec_memory, DIES },
 	{ "mount: kill", SANDBOX_MOUNT, try_kill, DIES },
+	{ "mount: kill by thread", SANDBOX_MOUNT, try_thread_kill, DIES },
+	{ "mount: signal by socket", SANDBOX_MOUNT, try_signal_by_socket, DIES },
+	{ "mount: raise", SANDBOX_MOUNT, try_raise, WORKS },
 	{ "mount: terminal", SANDBOX_MOUNT, try_ioctl, FAILS },
 	{ "mount: size of a device", SANDBOX_MOUNT, try_device_size, WORKS },
 	{ "mount: large file", SANDBOX_MOUNT, try_large_file, WORKS },
@@ -282,6 +306,9 @@ static const struct row {
 	{ "disk: fork", SANDBOX_DISK, try_fork, FAILS },
 	{ "disk: executable memory", SANDBOX_DISK, try_exec_memory, FAILS },
 	{ "disk: kill", SANDBOX_DISK, try_kill, FAILS },
+	{ "disk: kill by thread", SANDBOX_DISK, try_thread_kill, FAILS },
+	{ "disk: signal by socket", SANDBOX_DISK, try_signal_by_socket, FAILS },
+	{ "disk: raise", SANDBOX_DISK, try_raise, WORKS },
 	{ "disk: terminal", SANDBOX_DISK, try_ioctl, FAILS },
 	{ "disk: size of a device", SANDBOX_DISK, try_device_size, WORKS },
 	{ "disk: large file", SANDBOX_DISK, try_large_file, WORKS },
@@ -303,6 +330,9 @@ static const struct row {
 	{ "fetch: execve", SANDBOX_FETCH, try_exec, DIES },
 	{ "fetch: fork", SANDBOX_FETCH, try_fork, FAILS },
 	{ "fetch: kill", SANDBOX_FETCH, try_kill, DIES },
+	{ "fetch: kill by thread", SANDBOX_FETCH, try_thread_kill, FAILS },
+	{ "fetch: signal by socket", SANDBOX_FETCH, try_signal_by_socket, FAILS },
+	{ "fetch: raise", SANDBOX_FETCH, try_raise, WORKS },
 };
 
 static int attempt_in_child(const struct row *r)
@@ -334,6 +364,7 @@ static void sandbox_holds(void **state)
 	large_fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	assert_true(large_fd >= 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	parent = getpid();
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct row *r = &rows[i];
 		int status;
