@@ -235,13 +235,13 @@ static json_t *ports_list(const struct machine *m)
 	return a;
 }
 
-/* Names of volumes, paths of the host; a tmpfs has neither. */
+/* Paths of the host; a tmpfs has none. */
 static json_t *mounts_list(const struct machine_config *c)
 {
 	json_t *a = json_array();
 
 	for (uint32_t i = 0; i < c->n_mounts; i++)
-		if (c->mounts[i].kind != MACHINE_MOUNT_TMPFS)
+		if (c->mounts[i].kind == MACHINE_MOUNT_BIND)
 			(void)json_array_append_new(a, text(c->mounts[i].source));
 	return a;
 }
@@ -252,7 +252,7 @@ static uint64_t writable_bytes(struct engine *g, const char *id)
 	char name[120];
 	struct stat st;
 
-	snprintf(name, sizeof(name), "machines/%s/writable.vhd", id);
+	snprintf(name, sizeof(name), "machines/%s/" MACHINE_WRITABLE_NAME, id);
 	return fstatat(store_root_fd(engine_store(g)), name, &st, AT_SYMLINK_NOFOLLOW) < 0
 		       ? 0
 		       : (uint64_t)st.st_blocks * 512;

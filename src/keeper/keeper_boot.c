@@ -26,11 +26,10 @@
 #include "net_plan.h"
 #include "shape.h"
 
-#define WRITABLE_NAME "writable.vhd"
-#define ENTROPY_LEN   256
-#define RESOLV_MAX    65536U
-#define MEM_GRAIN     (2ULL << 20)
-#define HOSTNAME_LEN  12 /* digits of the id */
+#define ENTROPY_LEN  256
+#define RESOLV_MAX   65536U
+#define MEM_GRAIN    (2ULL << 20)
+#define HOSTNAME_LEN 12 /* digits of the id */
 
 /* Of a volume's file system: what machines see of it. */
 #define VOLUME_DIRECTORY "data"
@@ -185,9 +184,10 @@ static int layer_open(struct keeper *k, struct boot *b, int *ret_parent, struct 
 	if (parent_open(k, &parent, e) < 0)
 		return -e->code;
 	if (b->is_fresh)
-		rc = disk_layer_create(k->data_fd, WRITABLE_NAME, parent, from, &b->writable_fd, e);
+		rc = disk_layer_create(k->data_fd, MACHINE_WRITABLE_NAME, parent, from,
+				       &b->writable_fd, e);
 	else
-		rc = disk_layer_open(k->data_fd, WRITABLE_NAME, &b->writable_fd, e);
+		rc = disk_layer_open(k->data_fd, MACHINE_WRITABLE_NAME, &b->writable_fd, e);
 	if (rc == 0)
 		*ret_parent = TAKE_FD(parent);
 	return rc;
@@ -356,11 +356,11 @@ int keeper_launch(struct keeper *k, struct err *e)
 		return -e->code;
 	}
 	want_fill(k);
-	b->is_fresh = faccessat(k->data_fd, WRITABLE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+	b->is_fresh = faccessat(k->data_fd, MACHINE_WRITABLE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 	shape_spec(&k->want, k->config.id, &b->spec);
 	rc = boot_run(k, b, e);
 	if (rc < 0 && b->is_fresh) /* nothing ran on it */
-		(void)unlinkat(k->data_fd, WRITABLE_NAME, 0);
+		(void)unlinkat(k->data_fd, MACHINE_WRITABLE_NAME, 0);
 	boot_done(b);
 	free(b);
 	return rc;

@@ -15,8 +15,9 @@
 
 #include "err.h"
 
-#define MACHINE_ID_LEN   64U /* hex digits; the first 12 are shown */
-#define MACHINE_NAME_MAX 128U
+#define MACHINE_ID_LEN        64U /* hex digits; the first 12 are shown */
+#define MACHINE_NAME_MAX      128U
+#define MACHINE_WRITABLE_NAME "writable.vhd" /* in its directory, once it has run */
 
 enum machine_status {
 	MACHINE_CREATED,

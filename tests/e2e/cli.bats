@@ -195,4 +195,10 @@ groups='container disk image kernel template'
 	caisson ps -s | grep -qE '^CONTAINER ID .* SIZE$'
 	caisson ps -s | grep -qE ' pm +[1-9][0-9.]*[kM]B \(virtual [1-9][0-9.]*MB\)$'
 	caisson ps -as | grep -qE ' pn +0B \(virtual [1-9][0-9.]*MB\)$'
+	# what the app writes is in it, when it runs and when it has ended
+	caisson exec pm sh -c 'dd if=/dev/urandom of=/big bs=1M count=5; sync' 2>/dev/null
+	caisson ps -s | grep -qE ' pm +[56](\.[0-9]*)?MB \(virtual [78][0-9.]*MB\)$'
+	caisson kill pm
+	caisson wait pm
+	caisson ps -as | grep -qE ' pm +[56](\.[0-9]*)?MB \(virtual [78][0-9.]*MB\)$'
 }
