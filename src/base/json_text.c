@@ -5,7 +5,7 @@
 
 #include "cleanup.h"
 
-/* Set while a thread parses, by the only way in which jansson gets memory. */
+/* Set while a thread parses or builds, by the only way in which jansson gets memory. */
 static _Thread_local bool is_memory_short;
 
 static void *memory_get(size_t len)
@@ -17,18 +17,34 @@ static void *memory_get(size_t len)
 	return p;
 }
 
+void json_build_begin(void)
+{
+	/* each time the same: what it had before may be freed as well */
+	json_set_alloc_funcs(memory_get, free);
+	is_memory_short = false;
+}
+
+json_t *json_build_end(json_t *j)
+{
+	if (!is_memory_short)
+		return j;
+	json_decref(j);
+	return NULL;
+}
+
 json_t *json_parse(const char *data, size_t len, size_t flags, json_error_t *why)
 {
+	bool was_short = is_memory_short, is_short; /* for what is being built around it */
 	json_error_t ignored;
 	json_t *j;
 
 	if (!why)
 		why = &ignored;
-	/* each time the same: what it had before may be freed as well */
-	json_set_alloc_funcs(memory_get, free);
-	is_memory_short = false;
+	json_build_begin();
 	j = json_loadb(data, len, flags, why);
-	if (!is_memory_short)
+	is_short = is_memory_short;
+	is_memory_short |= was_short;
+	if (!is_short)
 		return j;
 	json_decref(j);
 	snprintf(why->text, sizeof(why->text), "out of memory");

@@ -78,27 +78,40 @@ static char *escapes_replace(const char *format)
 /* The row as a template may see it; new reference. */
 static json_t *row_escape(const json_t *row)
 {
-	json_t *o = json_object(), *v;
+	bool is_whole = true;
 	const char *key;
+	json_t *o, *v;
 
+	json_build_begin();
+	o = json_object();
 	json_object_foreach ((json_t *)(uintptr_t)row, key, v) { /* only read */
 		auto_buf b = { 0 };
 
-		if (o && json_is_string(v) &&
-		    text_escape(&b, json_string_value(v), json_string_length(v)) == 0)
+		if (!json_is_string(v))
+			continue;
+		if (text_escape(&b, json_string_value(v), json_string_length(v)) < 0)
+			is_whole = false;
+		else
 			(void)json_object_set_new(o, key, json_string(b.data ? b.data : ""));
 	}
-	return o;
+	o = json_build_end(o);
+	if (o && is_whole)
+		return o;
+	json_decref(o);
+	return NULL;
 }
 
 static int titles_make(struct buf *b, const struct gotemplate *t,
 		       const struct format_column *columns, size_t n, struct err *e)
 {
-	json_t *titles = json_object();
+	json_t *titles;
 	int rc;
 
-	for (size_t i = 0; titles && i < n; i++)
+	json_build_begin();
+	titles = json_object();
+	for (size_t i = 0; i < n; i++)
 		(void)json_object_set_new(titles, columns[i].key, json_string(columns[i].title));
+	titles = json_build_end(titles);
 	rc = titles ? gotemplate_execute(t, GOTEMPLATE_TITLES, titles, b, e) : out_of_memory(e);
 	json_decref(titles);
 	if (rc == 0 && buf_add_str(b, "\n") < 0)

@@ -12,6 +12,7 @@
 #include "driver.h"
 #include "engine.h"
 #include "fdio.h"
+#include "json_text.h"
 #include "kernel.h"
 
 #define DISK_WARN_BYTES (5ULL << 30)
@@ -32,9 +33,10 @@ static void finding_add(json_t *list, const char *check, enum finding f, const c
 	va_start(ap, fmt);
 	vsnprintf(detail, sizeof(detail), fmt, ap);
 	va_end(ap);
-	json_array_append_new(list,
-			      json_pack("{s:s, s:s, s:s, s:s}", "check", check, "status", words[f],
-					"detail", detail, "advice", advice ? advice : ""));
+	/* json_build_end() tells whether all are there */
+	(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "check", check,
+						    "status", words[f], "detail", detail, "advice",
+						    advice ? advice : ""));
 }
 
 /* A program in PATH or at an absolute path; the first of a NULL-terminated list that is there. */
@@ -215,10 +217,10 @@ static void check_space(struct engine *g, json_t *list)
 
 int engine_doctor(struct engine *g, json_t **ret, struct err *e)
 {
-	json_t *list = json_array();
+	json_t *list;
 
-	if (!list)
-		return err_set(e, ENOMEM, "doctor");
+	json_build_begin();
+	list = json_array();
 	check_vmm(list);
 	check_kernel(g, list);
 	check_helpers(g, list);
@@ -226,8 +228,8 @@ int engine_doctor(struct engine *g, json_t **ret, struct err *e)
 	check_namespaces(list);
 	check_cgroups(list);
 	check_space(g, list);
-	*ret = list;
-	return 0;
+	*ret = json_build_end(list);
+	return *ret ? 0 : err_set(e, ENOMEM, "doctor");
 }
 
 int engine_version(struct engine *g, json_t **ret, struct err *e)

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* engine_machine_show.c - machines as JSON: list, and inspect in Docker's shape */
+/*
+ * engine_machine_show.c - machines as JSON: list, and inspect in Docker's shape
+ *
+ * Parts are added without a look; json_build_end() tells whether all are there.
+ */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "driver.h"
+#include "json_text.h"
 #include "machine_internal.h"
 #include "vm_record.h"
 
@@ -35,17 +40,15 @@ static json_t *time_text(int64_t ns)
 	return json_string(t);
 }
 
-static json_t *labels(const struct strv *s)
+json_t *pairs_show(const struct strv *s)
 {
 	json_t *o = json_object();
 
 	for (uint32_t i = 0; i < s->n; i++) {
 		const char *eq = strchr(s->v[i], '=');
-		auto_free char *key =
-			eq ? strndup(s->v[i], (size_t)(eq - s->v[i])) : strdup(s->v[i]);
+		size_t len = eq ? (size_t)(eq - s->v[i]) : strlen(s->v[i]);
 
-		if (key)
-			(void)json_object_set_new(o, key, json_string(eq ? eq + 1 : ""));
+		(void)json_object_setn_new(o, s->v[i], len, json_string(eq ? eq + 1 : ""));
 	}
 	return o;
 }
@@ -109,7 +112,7 @@ static json_t *config_show(const struct machine_config *c)
 	(void)json_object_set_new(o, "Image", text(c->image_ref));
 	(void)json_object_set_new(o, "WorkingDir", text(c->cwd));
 	(void)json_object_set_new(o, "Entrypoint", strings_or_null(&c->entrypoint));
-	(void)json_object_set_new(o, "Labels", labels(&c->labels));
+	(void)json_object_set_new(o, "Labels", pairs_show(&c->labels));
 	(void)json_object_set_new(o, "ExposedPorts", exposed);
 	if (c->stop_signal && *c->stop_signal)
 		(void)json_object_set_new(o, "StopSignal", text(c->stop_signal));
@@ -188,13 +191,13 @@ static json_t *command_list(const struct machine_config *c)
 int engine_machine_inspect(struct engine *g, const char *id, json_t **ret, struct err *e)
 {
 	struct machine m = { 0 };
-	json_t *o = json_object(), *all;
+	json_t *o, *all;
 	char name[MACHINE_NAME_MAX + 2], log[4300];
 
-	if (machine_read(g, id, &m, e) < 0) {
-		json_decref(o);
+	if (machine_read(g, id, &m, e) < 0)
 		return -e->code;
-	}
+	json_build_begin();
+	o = json_object();
 	all = command_list(&m.config);
 	snprintf(name, sizeof(name), "/%s", m.config.name);
 	snprintf(log, sizeof(log), "%s/machines/%s/log.json", store_root_path(engine_store(g)), id);
@@ -214,8 +217,8 @@ int engine_machine_inspect(struct engine *g, const char *id, json_t **ret, struc
 	(void)json_object_set_new(o, "NetworkSettings", network_show(&m.state));
 	(void)json_object_set_new(o, "Caisson", caisson_show(&m));
 	machine_done(&m);
-	*ret = o;
-	return 0;
+	*ret = json_build_end(o);
+	return *ret ? 0 : err_set(e, ENOMEM, "inspect");
 }
 
 /* ---- list ---- */
@@ -258,21 +261,24 @@ static uint64_t writable_bytes(struct engine *g, const char *id)
 		       : (uint64_t)st.st_blocks * 512;
 }
 
-static void sizes_set(struct engine *g, const struct machine *m, json_t *o)
+static int sizes_set(struct engine *g, const struct machine *m, json_t *o, struct err *e)
 {
 	struct store_image img = { 0 };
-	struct err ignored = { 0 }; /* without its image only the own size is told */
+	int rc = store_image_find(engine_store(g), m->config.image_id, &img, e);
 
-	(void)!store_image_find(engine_store(g), m->config.image_id, &img, &ignored);
+	if (rc < 0 && rc != -ENOENT) /* without its image only the own size is told */
+		return rc;
 	(void)json_object_set_new(o, "size",
 				  json_integer((json_int_t)writable_bytes(g, m->config.id)));
 	(void)json_object_set_new(o, "image_size", json_integer((json_int_t)img.size));
+	return 0;
 }
 
 static int list_one(struct engine *g, const char *id, bool all, json_t *list, struct err *e)
 {
 	struct machine m = { 0 };
 	json_t *o;
+	int rc = 0;
 
 	if (machine_read(g, id, &m, e) < 0)
 		return e->code == ENOENT ? 0 : -e->code; /* removed meanwhile */
@@ -287,32 +293,36 @@ static int list_one(struct engine *g, const char *id, bool all, json_t *list, st
 		(void)json_object_set_new(o, "command", command_list(&m.config));
 		(void)json_object_set_new(o, "ports", ports_list(&m));
 		(void)json_object_set_new(o, "exposed", strings(&m.config.exposed));
-		(void)json_object_set_new(o, "labels", labels(&m.config.labels));
+		(void)json_object_set_new(o, "labels", pairs_show(&m.config.labels));
 		(void)json_object_set_new(o, "mounts", mounts_list(&m.config));
 		(void)json_object_set_new(o, "network",
 					  json_string(m.config.has_network ? "bridge" : "none"));
-		sizes_set(g, &m, o);
+		rc = sizes_set(g, &m, o, e);
 		(void)json_array_append_new(list, o);
 	}
 	machine_done(&m);
-	return 0;
+	return rc;
 }
 
 int engine_machine_list(struct engine *g, bool all, json_t **ret, struct err *e)
 {
 	struct strv ids = { 0 };
 	struct sqlite3 *db;
-	json_t *list = json_array();
+	json_t *list;
 	int rc = machine_db(g, &db, e);
 
+	json_build_begin();
+	list = json_array();
 	if (rc == 0)
 		rc = vm_record_list(db, &ids, e);
 	for (uint32_t i = 0; rc == 0 && i < ids.n; i++)
 		rc = list_one(g, ids.v[i], all, list, e);
 	strv_done(&ids);
-	if (rc < 0)
+	list = json_build_end(list);
+	if (rc < 0) {
 		json_decref(list);
-	else
-		*ret = list;
-	return rc;
+		return rc;
+	}
+	*ret = list;
+	return list ? 0 : err_set(e, ENOMEM, "list of machines");
 }

@@ -15,6 +15,7 @@
 #include "bytes.h"
 #include "disk.h"
 #include "fdio.h"
+#include "json_text.h"
 #include "log.h"
 #include "machine_internal.h"
 #include "machine_name.h"
@@ -173,19 +174,10 @@ int engine_volume_create(struct engine *g, const struct volume_want *w, char ret
 
 static json_t *pairs(const struct strv *s)
 {
-	json_t *o = s->n ? json_object() : json_null();
-
-	for (uint32_t i = 0; i < s->n; i++) {
-		const char *eq = strchr(s->v[i], '=');
-		auto_free char *key =
-			eq ? strndup(s->v[i], (size_t)(eq - s->v[i])) : strdup(s->v[i]);
-
-		if (key)
-			(void)json_object_set_new(o, key, json_string(eq ? eq + 1 : ""));
-	}
-	return o;
+	return s->n ? pairs_show(s) : json_null();
 }
 
+/* Between json_build_begin() and json_build_end(). */
 static int volume_show(struct engine *g, struct sqlite3 *db, const char *name, json_t **ret,
 		       struct err *e)
 {
@@ -208,10 +200,15 @@ static int volume_show(struct engine *g, struct sqlite3 *db, const char *name, j
 int engine_volume_inspect(struct engine *g, const char *name, json_t **ret, struct err *e)
 {
 	struct sqlite3 *db;
+	json_t *o;
 
 	if (machine_db(g, &db, e) < 0)
 		return -e->code;
-	return volume_show(g, db, name, ret, e);
+	json_build_begin();
+	if (volume_show(g, db, name, &o, e) < 0)
+		return -e->code;
+	*ret = json_build_end(o);
+	return *ret ? 0 : err_set(e, ENOMEM, "volume");
 }
 
 static int list_add(struct engine *g, struct sqlite3 *db, const char *name, json_t *list,
@@ -234,19 +231,23 @@ int engine_volume_list(struct engine *g, json_t **ret, struct err *e)
 {
 	struct strv names = { 0 };
 	struct sqlite3 *db;
-	json_t *list = json_array();
+	json_t *list;
 	int rc = machine_db(g, &db, e);
 
+	json_build_begin();
+	list = json_array();
 	if (rc == 0)
 		rc = volume_record_list(db, &names, e);
 	for (uint32_t i = 0; rc == 0 && i < names.n; i++)
 		rc = list_add(g, db, names.v[i], list, e);
 	strv_done(&names);
-	if (rc < 0)
+	list = json_build_end(list);
+	if (rc < 0) {
 		json_decref(list);
-	else
-		*ret = list;
-	return rc;
+		return rc;
+	}
+	*ret = list;
+	return list ? 0 : err_set(e, ENOMEM, "list of volumes");
 }
 
 /* ---- remove ---- */

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* image_show.c - images as JSON: list, and inspect in Docker's shape */
+/*
+ * image_show.c - images as JSON: list, and inspect in Docker's shape
+ *
+ * Parts are added without a look; json_build_end() tells whether all are there.
+ */
 #include <string.h>
 
 #include "engine_internal.h"
 #include "image_inspect.h"
+#include "json_text.h"
 #include "ref.h"
 #include "store_write.h"
 
@@ -16,20 +21,16 @@ int engine_image_list(struct engine *g, json_t **ret, struct err *e)
 
 	if (engine_store_need(g, &s, e) < 0 || store_image_list(s, &list, &n, e) < 0)
 		return -e->code;
+	json_build_begin();
 	a = json_array();
-	for (uint32_t i = 0; i < n; i++) {
-		json_t *o =
-			json_pack("{s:s,s:s,s:s,s:I,s:I}", "ref", list[i].ref, "id", list[i].id,
-				  "digest", list[i].digest, "created",
-				  (json_int_t)list[i].created_ns, "size", (json_int_t)list[i].size);
-
-		if (json_array_append_new(a, o) < 0) {
-			json_decref(a);
-			return err_set(e, ENOMEM, "list of images");
-		}
-	}
-	*ret = a;
-	return 0;
+	for (uint32_t i = 0; i < n; i++)
+		(void)json_array_append_new(a,
+					    json_pack("{s:s,s:s,s:s,s:I,s:I}", "ref", list[i].ref,
+						      "id", list[i].id, "digest", list[i].digest,
+						      "created", (json_int_t)list[i].created_ns,
+						      "size", (json_int_t)list[i].size));
+	*ret = json_build_end(a);
+	return *ret ? 0 : err_set(e, ENOMEM, "list of images");
 }
 
 /* ---- inspect ---- */
@@ -82,12 +83,15 @@ int engine_image_inspect(struct engine *g, const char *name, json_t **ret, struc
 	    store_image_config(s, img.id, &text, &len, e) < 0 ||
 	    image_inspect_config(text, len, &config, e) < 0)
 		return -e->code;
+	json_build_begin();
 	o = json_object();
 	rc = image_show(s, &img, config, o, e);
 	json_decref(config);
-	if (rc < 0)
+	o = json_build_end(o);
+	if (rc < 0) {
 		json_decref(o);
-	else
-		*ret = o;
-	return rc;
+		return rc;
+	}
+	*ret = o;
+	return o ? 0 : err_set(e, ENOMEM, "inspect");
 }

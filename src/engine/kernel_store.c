@@ -365,14 +365,17 @@ static int list_add(json_t *list, int kernels_fd, const char *name, const char *
 	if (dir < 0)
 		return 0; /* the default link, or removed meanwhile */
 	j = kernel_json_read(dir, e);
+	if (!j && e->code == ENOMEM)
+		return -ENOMEM;
 	if (!j || fstatat(dir, "kernel", &kernel, 0) < 0 ||
 	    fstatat(dir, "modules", &modules, 0) < 0) {
 		json_decref(j);
 		return 0; /* damaged: not usable, so not listed */
 	}
-	json_object_set_new(j, "size", json_integer(kernel.st_size + modules.st_size));
-	json_object_set_new(j, "default", json_boolean(!strcmp(name, standard)));
-	return json_array_append_new(list, j) < 0 ? err_set(e, ENOMEM, "kernel list") : 0;
+	(void)json_object_set_new(j, "size", json_integer(kernel.st_size + modules.st_size));
+	(void)json_object_set_new(j, "default", json_boolean(!strcmp(name, standard)));
+	(void)json_array_append_new(list, j);
+	return 0;
 }
 
 int engine_kernel_list(struct engine *g, json_t **ret, struct err *e)
@@ -383,22 +386,24 @@ int engine_kernel_list(struct engine *g, json_t **ret, struct err *e)
 	struct err ignored;
 	struct dirent *de;
 	json_t *list;
+	int rc = 0;
 
 	if (!s)
 		return err_plain(e, EIO, "the store cannot be opened");
 	if (!d && errno != ENOENT)
 		return err_set(e, errno, "kernels");
+	json_build_begin();
 	list = json_array();
-	if (!list)
-		return err_set(e, ENOMEM, "kernel list");
 	if (name_resolve(g, NULL, standard, &ignored) < 0)
 		*standard = '\0';
-	while (d && (de = readdir(d))) {
-		if (de->d_name[0] != '.' && list_add(list, dirfd(d), de->d_name, standard, e) < 0) {
-			json_decref(list);
-			return -e->code;
-		}
+	while (rc == 0 && d && (de = readdir(d)))
+		if (de->d_name[0] != '.')
+			rc = list_add(list, dirfd(d), de->d_name, standard, e);
+	list = json_build_end(list);
+	if (rc < 0) {
+		json_decref(list);
+		return rc;
 	}
 	*ret = list;
-	return 0;
+	return list ? 0 : err_set(e, ENOMEM, "kernel list");
 }

@@ -22,6 +22,8 @@ must_check int machine_lock(struct engine *g, const char *id, uint32_t wait_ms, 
 must_check int machine_connect(struct engine *g, const char *id, int *ret_fd, struct err *e);
 /* ROOT/machines/ID. */
 must_check int machine_data_dir(struct engine *g, const char *id, int *ret_fd, struct err *e);
+/* {"a": "b"} of "a=b". Between json_build_begin() and json_build_end(). */
+json_t *pairs_show(const struct strv *s);
 /* "2006-01-02T15:04:05.999999999Z"; 0 is Docker's zero time. */
 void time_format(int64_t ns, char ret[40]);
 

@@ -186,7 +186,7 @@ static bool key_is_valid(const char *name)
 	return strlen(name) == 64 && strspn(name, "0123456789abcdef") == 64;
 }
 
-static int list_add(struct store *s, const char *key, json_t *list)
+static int list_add(struct store *s, const char *key, json_t *list, struct err *e)
 {
 	struct template t = { .mem_fd = -1, .state_fd = -1, .writable_fd = -1 };
 	auto_buf text = { 0 };
@@ -197,8 +197,8 @@ static int list_add(struct store *s, const char *key, json_t *list)
 	bool held;
 
 	snprintf(name, sizeof(name), "templates/%s/template.json", key);
-	if (file_read_at(store_root_fd(s), name, JSON_LIMIT, &text, &ignored) < 0)
-		return 0; /* being removed */
+	if (file_read_at(store_root_fd(s), name, JSON_LIMIT, &text, e) < 0)
+		return e->code == ENOMEM ? -ENOMEM : 0; /* being removed */
 	j = json_parse(text.data, text.len, 0, NULL);
 	if (!json_is_object(j)) {
 		json_decref(j);
@@ -208,7 +208,8 @@ static int list_add(struct store *s, const char *key, json_t *list)
 	template_done(&t);
 	(void)json_object_set_new(j, "held", json_boolean(held));
 	(void)json_object_set_new(j, "holder_pid", json_integer(pid));
-	return json_array_append_new(list, j);
+	(void)json_array_append_new(list, j);
+	return 0;
 }
 
 int engine_template_list(struct engine *g, json_t **ret, struct err *e)
@@ -217,18 +218,23 @@ int engine_template_list(struct engine *g, json_t **ret, struct err *e)
 	const struct dirent *d;
 	auto_dir dir = NULL;
 	json_t *list;
+	int rc = 0;
 
 	if (engine_store_need(g, &s, e) < 0)
 		return -e->code;
 	dir = dir_open_at(store_root_fd(s), "templates", 0);
 	if (!dir && errno != ENOENT)
 		return err_set(e, errno, "templates");
+	json_build_begin();
 	list = json_array();
-	while (dir && (d = readdir(dir)))
-		if (key_is_valid(d->d_name) && list_add(s, d->d_name, list) < 0) {
-			json_decref(list);
-			return err_set(e, ENOMEM, "list of templates");
-		}
+	while (rc == 0 && dir && (d = readdir(dir)))
+		if (key_is_valid(d->d_name))
+			rc = list_add(s, d->d_name, list, e);
+	list = json_build_end(list);
+	if (rc < 0) {
+		json_decref(list);
+		return rc;
+	}
 	*ret = list;
 	return list ? 0 : err_set(e, ENOMEM, "list of templates");
 }
