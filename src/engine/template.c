@@ -119,6 +119,7 @@ int template_make(struct engine *g, const struct template_want *w, struct err *e
 	char name[KERNEL_NAME_MAX + 1], digest[65];
 	struct store *s;
 	auto_fd lock = -1;
+	uint64_t freed = 0;
 	char key[65];
 	int rc;
 
@@ -131,6 +132,8 @@ int template_make(struct engine *g, const struct template_want *w, struct err *e
 		return -e->code;
 	if (template_disk_has(s, key))
 		return 0;
+	if (template_disk_sweep(s, &freed, &why) < 0)
+		log_warn("%s", why.msg); /* it only takes space */
 	if (kernel_digest(g, w->kernel, name, digest, e) < 0 ||
 	    template_build(g, w, depth, key, &t, e) < 0)
 		return -e->code;
@@ -239,16 +242,6 @@ int engine_template_list(struct engine *g, json_t **ret, struct err *e)
 	return list ? 0 : err_set(e, ENOMEM, "list of templates");
 }
 
-static uint64_t file_bytes(int root_fd, const char *key, const char *name)
-{
-	char path[160];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "templates/%s/%s", key, name);
-	return fstatat(root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0
-								    : (uint64_t)st.st_blocks * 512;
-}
-
 static int prune_one(struct store *s, const char *key, uint64_t *io_freed, struct err *e)
 {
 	struct template t = { .mem_fd = -1, .state_fd = -1, .writable_fd = -1 };
@@ -262,9 +255,7 @@ static int prune_one(struct store *s, const char *key, uint64_t *io_freed, struc
 	if (template_hold_get(s, key, &t, &pid, &ignored) == 0 && pid > 0)
 		kill(pid, SIGTERM);
 	template_done(&t);
-	*io_freed += file_bytes(store_root_fd(s), key, "memory") +
-		     file_bytes(store_root_fd(s), key, "state") +
-		     file_bytes(store_root_fd(s), key, "writable");
+	*io_freed += template_disk_bytes(s, key);
 	snprintf(path, sizeof(path), "templates/%s", key);
 	if (tree_remove_at(store_root_fd(s), path, e) < 0)
 		return -e->code;
@@ -291,5 +282,5 @@ int engine_template_prune(struct engine *g, uint64_t *ret_freed, struct err *e)
 			rc = prune_one(s, key, ret_freed, e);
 	}
 	json_decref(list);
-	return rc;
+	return rc < 0 ? rc : template_disk_sweep(s, ret_freed, e);
 }

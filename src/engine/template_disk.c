@@ -4,6 +4,7 @@
  *
  * Written aside in ROOT/templates/KEY.new, synced, and renamed whole. Pages of zeros are holes.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
@@ -19,11 +20,12 @@
 #include "kernel.h"
 #include "template_internal.h"
 
+#define FRESH      ".new"
 #define PAGE       4096U
 #define COPY_CHUNK (1U << 20)
 #define JSON_LIMIT 65536U
 
-int template_lock(struct store *s, const char *key, int *ret_fd, struct err *e)
+static int lock_take(struct store *s, const char *key, int how, int *ret_fd, struct err *e)
 {
 	char name[96];
 	auto_fd fd = -1;
@@ -34,11 +36,21 @@ int template_lock(struct store *s, const char *key, int *ret_fd, struct err *e)
 	fd = openat(store_run_fd(s), name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_set(e, errno, "create %s/%s", store_run_path(s), name);
-	while (flock(fd, LOCK_EX) < 0)
+	while (flock(fd, how) < 0)
 		if (errno != EINTR)
-			return err_set(e, errno, "lock %s", name);
+			return err_set(e, errno == EWOULDBLOCK ? EBUSY : errno, "lock %s", name);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
+}
+
+int template_lock(struct store *s, const char *key, int *ret_fd, struct err *e)
+{
+	return lock_take(s, key, LOCK_EX, ret_fd, e);
+}
+
+int template_lock_try(struct store *s, const char *key, int *ret_fd, struct err *e)
+{
+	return lock_take(s, key, LOCK_EX | LOCK_NB, ret_fd, e);
 }
 
 int template_mem_make(uint64_t size, int *ret_fd, struct err *e)
@@ -182,7 +194,7 @@ int template_disk_save(struct store *s, const struct template *t, const struct t
 	auto_fd dir = -1;
 
 	snprintf(name, sizeof(name), "templates/%s", t->key);
-	snprintf(fresh, sizeof(fresh), "%s.new", name);
+	snprintf(fresh, sizeof(fresh), "%s" FRESH, name);
 	if (tree_remove_at(store_root_fd(s), fresh, e) < 0 ||
 	    dir_make_at(store_root_fd(s), fresh, 0700, e) < 0)
 		return -e->code;
@@ -199,6 +211,54 @@ int template_disk_save(struct store *s, const struct template *t, const struct t
 	if (renameat(store_root_fd(s), fresh, store_root_fd(s), name) < 0)
 		return err_set(e, errno, "rename %s", fresh);
 	return 0;
+}
+
+uint64_t template_disk_bytes(struct store *s, const char *dir_name)
+{
+	static const char *const parts[] = { "memory", "state", "writable" };
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		char path[160];
+		struct stat st;
+
+		snprintf(path, sizeof(path), "templates/%s/%s", dir_name, parts[i]);
+		if (fstatat(store_root_fd(s), path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			sum += (uint64_t)st.st_blocks * 512;
+	}
+	return sum;
+}
+
+/* The key of "KEY.new", else false. */
+static bool fresh_key(const char *name, char ret_key[65])
+{
+	if (strlen(name) != 64 + strlen(FRESH) || strcmp(name + 64, FRESH) != 0 ||
+	    strspn(name, "0123456789abcdef") != 64)
+		return false;
+	snprintf(ret_key, 65, "%.64s", name);
+	return true;
+}
+
+int template_disk_sweep(struct store *s, uint64_t *io_freed, struct err *e)
+{
+	auto_dir dir = dir_open_at(store_root_fd(s), "templates", 0);
+	const struct dirent *d;
+	int rc = 0;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : err_set(e, errno, "templates");
+	while (rc == 0 && (d = readdir(dir))) {
+		char key[65], path[96];
+		struct err busy = { 0 };
+		auto_fd lock = -1;
+
+		if (!fresh_key(d->d_name, key) || template_lock_try(s, key, &lock, &busy) < 0)
+			continue; /* being made */
+		*io_freed += template_disk_bytes(s, d->d_name);
+		snprintf(path, sizeof(path), "templates/%s", d->d_name);
+		rc = tree_remove_at(store_root_fd(s), path, e);
+	}
+	return rc;
 }
 
 /* ---- loading ---- */

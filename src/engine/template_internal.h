@@ -21,6 +21,12 @@ must_check int template_disk_load(struct store *s, const char *key, struct templ
 bool template_disk_has(struct store *s, const char *key);
 /* A lock on KEY, waited for: who holds it makes, loads or removes the template. */
 must_check int template_lock(struct store *s, const char *key, int *ret_fd, struct err *e);
+/* The same, not waited for: -EBUSY. */
+must_check int template_lock_try(struct store *s, const char *key, int *ret_fd, struct err *e);
+/* What the parts in ROOT/templates/DIR_NAME take. */
+uint64_t template_disk_bytes(struct store *s, const char *dir_name);
+/* Remove what makers that were killed have left. */
+must_check int template_disk_sweep(struct store *s, uint64_t *io_freed, struct err *e);
 must_check int template_mem_make(uint64_t size, int *ret_fd, struct err *e);
 must_check int template_mem_seal(int fd, struct err *e);
 

@@ -161,6 +161,31 @@ groups='container disk image kernel template'
 	[ -z "$(ls -A "$CAISSON_ROOT/templates")" ]
 }
 
+@test "templates: what a killed maker left is removed by prune and by the next maker, not another's work" {
+	local dead busy
+	dead=$CAISSON_ROOT/templates/$(printf 'd%.0s' $(seq 64)).new
+	busy=$CAISSON_ROOT/templates/$(printf 'b%.0s' $(seq 64)).new
+	leave() {
+		mkdir -p "$dead" "$busy"
+		truncate -s 1M "$dead/memory"
+		echo x >>"$dead/memory"
+	}
+	mkdir -p "$CAISSON_RUN/templates"
+	exec 8>"$CAISSON_RUN/templates/$(basename "$busy" .new).lock"
+	flock 8
+	leave
+	caisson template prune >said
+	[ ! -e "$dead" ] || complain "prune leaves it"
+	[ -e "$busy" ] || complain "prune takes what is being made"
+	leave
+	caisson run --rm --memory 96m --network none "$BUSYBOX" true
+	[ ! -e "$dead" ] || complain "the next maker leaves it"
+	[ -e "$busy" ] || complain "a maker takes what is being made"
+	exec 8>&-
+	eventually 30 sh -c 'caisson template prune >/dev/null; [ -z "$(ls -A "$CAISSON_ROOT/templates")" ]' || complain "left: $(ls "$CAISSON_ROOT/templates")"
+	all_right
+}
+
 @test "completion and man pages come from the same table" {
 	for s in bash zsh fish; do caisson --completion $s >completion.$s; done
 	bash -n completion.bash
