@@ -234,5 +234,9 @@ setup() {
 	all_right
 	timeout -k 5 60 caisson image prune -f >/dev/null
 	[ "$(caisson image inspect -f '{{len .RootFS.Layers}}' "$LIES/good/after")" = 2 ]
-	skopeo inspect --raw "oci:$CAISSON_ROOT:$LIES/good/after:latest" >/dev/null || skopeo inspect --raw "oci:$CAISSON_ROOT" >/dev/null || true
+	# by name, and each byte of it, for others
+	raw=$(skopeo inspect --raw "oci:$CAISSON_ROOT:$LIES/good/after:latest" | sha256sum)
+	[ "sha256:${raw%% *}" = "$(caisson image inspect -f '{{.Descriptor.manifest}}' "$LIES/good/after")" ]
+	skopeo copy -q "oci:$CAISSON_ROOT:$LIES/good/after:latest" "dir:$BATS_TEST_TMPDIR/copy"
+	[ "$(jq '.layers | length' "$BATS_TEST_TMPDIR/copy/manifest.json")" = 2 ]
 }
