@@ -309,8 +309,8 @@ int engine_machine_create(struct engine *g, struct machine_config *c, struct err
 }
 
 /*
- * The lock of a machine that is to be removed. One that is just starting has no socket yet, over
- * which it could be ended; it is asked as soon as it runs.
+ * The lock of a machine that is to be removed. One that is starting is killed as one that runs; for
+ * a moment it has no socket yet, over which that could be told, and is asked again.
  */
 static int remove_lock(struct engine *g, const char *id, bool force, int *ret_fd, struct err *e)
 {
@@ -329,13 +329,14 @@ static int remove_lock(struct engine *g, const char *id, bool force, int *ret_fd
 				"You cannot remove a running container %s. Stop the container "
 				"before attempting removal or force remove",
 				id);
-		if (runs && !is_killed && engine_machine_kill(g, id, 9, e) < 0 &&
-		    e->code != ESRCH && e->code != ECONNRESET) /* gone, maybe while we asked */
-			return -e->code;
-		is_killed |= runs;
-		if (machine_lock(g, id, REMOVE_STEP_MS, ret_fd, e) == 0)
+		if (machine_lock(g, id, waited ? REMOVE_STEP_MS : 0, ret_fd, e) == 0)
 			return 0;
 		if (e->code != EBUSY || waited >= REMOVE_MS)
+			return -e->code;
+		if (!force || is_killed)
+			continue;
+		is_killed = engine_machine_kill(g, id, 9, e) == 0;
+		if (!is_killed && e->code != ESRCH && e->code != ECONNRESET) /* maybe gone by now */
 			return -e->code;
 	}
 }

@@ -185,6 +185,8 @@ void keeper_share_lost(struct keeper *k, const char *why)
 
 void keeper_signal(struct keeper *k, uint32_t signo)
 {
+	if (k->phase == KEEPER_BOOTING && signo == SIGKILL)
+		keeper_start_failed(k, CODE_KILLED, "killed while it was starting");
 	if (k->phase != KEEPER_RUNNING)
 		return;
 	if (agent_put_u32(&k->agent_out, AGENT_SIGNAL, AGENT_STREAM_MAIN, signo) < 0) {

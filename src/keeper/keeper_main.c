@@ -71,7 +71,9 @@ static int machine_start(struct keeper *k, const char *id, struct err *e)
 		return -e->code;
 	k->state.error[0] = '\0';
 	k->state.was_oom = false;
-	if (keeper_end_init(k, e) < 0 || watches_set(k, e) < 0)
+	/* who wants a machine that never comes up to end must reach us; nobody reads "running" yet
+	 */
+	if (keeper_end_init(k, e) < 0 || watches_set(k, e) < 0 || sessions_listen(k, e) < 0)
 		return -e->code;
 	return k->is_cold ? 0 : keeper_order(k, e);
 }

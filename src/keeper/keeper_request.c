@@ -5,6 +5,8 @@
  * The first frame says what a session is. Input waits in the connection until the guest has given
  * credit for it.
  */
+#include <signal.h>
+
 #include "keeper_session_internal.h"
 #include "log.h"
 
@@ -75,6 +77,7 @@ static void exec_start(struct session *s, const struct agent_frame *f)
 
 static void signal_handle(struct session *s, const struct agent_frame *f)
 {
+	struct keeper *k = s->k;
 	struct err e = { 0 };
 	uint32_t signo;
 
@@ -83,13 +86,18 @@ static void signal_handle(struct session *s, const struct agent_frame *f)
 		return;
 	}
 	if (s->kind == SESSION_EXEC) {
-		if (agent_put_u32(&s->k->agent_out, AGENT_SIGNAL, s->stream, signo) == 0)
-			link_flush(s->k);
+		if (agent_put_u32(&k->agent_out, AGENT_SIGNAL, s->stream, signo) == 0)
+			link_flush(k);
 		return;
 	}
-	keeper_signal(s->k, signo);
+	if (k->phase == KEEPER_BOOTING && signo != SIGKILL) {
+		session_reply_error(s, ESRCH, "the machine is not running");
+		return;
+	}
+	/* first: all other sessions hear that the start failed, where it ends one */
 	if (s->kind == SESSION_NEW)
 		session_reply_last(s, agent_put(&s->out, AGENT_OK, 0, "\0", 2));
+	keeper_signal(k, signo); /* `s` may be gone */
 }
 
 static void first_frame(struct session *s, const struct agent_frame *f)

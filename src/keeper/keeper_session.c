@@ -248,8 +248,6 @@ void sessions_started(struct keeper *k, const struct agent_frame *f)
 	k->state.status = MACHINE_RUNNING;
 	k->state.started_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	k->state.keeper_pid = (int32_t)getpid();
-	if (sessions_listen(k, &e) < 0) /* before: who reads "running" may connect */
-		log_error("%s", e.msg);
 	record_state_write(k);
 	for (struct session *s = k->sessions; s; s = next) {
 		next = s->next;

@@ -57,3 +57,29 @@ first_vmm() {
 	timeout -k 5 20 caisson rm -f held
 	eventually 10 process_gone "$VMM"
 }
+
+@test "a guest that never comes up: kill and rm -f end it at once" {
+	for how in 'kill slow' 'rm -f slow'; do
+		CAISSON_START_TIMEOUT=600 caisson run --no-template --network none --name slow "$BUSYBOX" sleep 1000 >said 2>&1 3>&- &
+		client=$!
+		eventually 10 first_vmm $client
+		keeper=$(pgrep -P $client caisson-keeper)
+		kill -STOP "$VMM"
+		# longer than it takes, far shorter than the 15 s after which rm gives up
+		timeout -k 5 8 caisson $how >/dev/null || complain "$how: exit code $?"
+		eventually 3 process_gone "$client" || complain "$how: the client is still there"
+		grep -q 'killed while it was starting' said || complain "$how: said $(cat said)"
+		eventually 3 process_gone "$keeper" || complain "$how: the keeper is still there"
+		process_gone "$VMM" || complain "$how: the VMM is still there"
+		[ "$how" != 'kill slow' ] || { is_state slow created && caisson rm slow >/dev/null; } || complain "$how: it is $(state_of slow)"
+	done
+	fails caisson inspect slow
+	# other signals are not for one that does not run yet
+	caisson run --no-template --network none --name slow "$BUSYBOX" sleep 1000 >/dev/null 2>&1 3>&- &
+	client=$!
+	eventually 10 first_vmm $client
+	fails_with 1 'not running' caisson kill -s TERM slow || complain "TERM: $output"
+	eventually 20 is_state slow running || complain "it was ended by a TERM"
+	caisson rm -f slow
+	all_right
+}
