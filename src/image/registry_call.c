@@ -178,6 +178,9 @@ static int status_error(struct registry_call *c, struct err *e)
 		c->retry_after_ms =
 			retry_after_parse(c->http.response.retry_after, time(NULL), RETRY_AFTER_MS);
 	(void)err_plain(e, code, "%d %s%s%s", s, status_name(s), text[0] ? ": " : "", text);
+	if (!text[0] && c->http.response.proxy[0]) /* a registry would have said more */
+		(void)err_plain(e, code, "%d %s, from the proxy %s or what is behind it", s,
+				status_name(s), c->http.response.proxy);
 	return call_wrap(c, e);
 }
 

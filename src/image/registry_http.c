@@ -16,6 +16,7 @@
 
 #include "fdio.h"
 #include "registry_failure.h"
+#include "registry_url.h"
 
 #define CALLS_MAX   32U
 #define TICK_MAX_MS 1000U
@@ -123,6 +124,25 @@ static int call_fail(struct http_call *c, int code, const char *text)
 	return -1;
 }
 
+/*
+ * curl obeys the environment and says too little of it: without a proxy it speaks to the port of
+ * the address. One on the same port goes unseen.
+ */
+static void proxy_look(struct http_call *c)
+{
+	struct url_origin o;
+	struct err ignored = { 0 };
+	char *ip = NULL;
+	long port = 0;
+
+	if (url_origin(c->url, &o, &ignored) < 0 || url_is_tls(&o))
+		return; /* behind TLS it is the server that answers */
+	(void)curl_easy_getinfo(c->run->easy, CURLINFO_PRIMARY_IP, &ip);
+	(void)curl_easy_getinfo(c->run->easy, CURLINFO_PRIMARY_PORT, &port);
+	if (ip && *ip && port > 0 && port != strtol(o.port, NULL, 10))
+		snprintf(c->response.proxy, sizeof(c->response.proxy), "%s:%ld", ip, port);
+}
+
 static size_t on_header(char *line, size_t one, size_t n, void *arg)
 {
 	struct http_call *c = arg;
@@ -145,6 +165,8 @@ static size_t on_header(char *line, size_t one, size_t n, void *arg)
 
 		(void)curl_easy_getinfo(c->run->easy, CURLINFO_RESPONSE_CODE, &status);
 		c->response.status = (int)status;
+		if (status >= 300)
+			proxy_look(c);
 		c->run->has_headers = status >= 200;
 		c->run->idle_ms = 0;
 		return n;

@@ -45,6 +45,8 @@ struct http_response {
 	char *location, *content_type, *content_range, *content_encoding, *retry_after;
 	char *docker_digest;
 	struct buf challenges; /* WWW-Authenticate, one per line */
+	char proxy[80];        /* "ADDRESS:PORT" that an answer without TLS came from, where it is
+				  seen not to be the server's; "": none is */
 };
 
 struct http_sink { /* of a 2xx answer's body */

@@ -358,9 +358,13 @@ direct() {
 	https_proxy=$(proxy hang-up) fails_with 1 'proxy' caisson pull -q registry.test/good/x 3>&- &
 	hang_up=$!
 	http_proxy=$(proxy password)
-	fails_with 1 '407 Proxy Authentication Required' caisson pull -q plain.test/good/x
+	fails_with 1 "407 Proxy Authentication Required, from the proxy ${http_proxy##*/}" caisson pull -q plain.test/good/x
 	http_proxy=$(proxy refuse)
-	fails_with 1 '403' caisson pull -q plain.test/good/x
+	fails_with 1 "403 Forbidden, from the proxy ${http_proxy##*/}" caisson pull -q plain.test/good/x
+	# what a registry says itself is not blamed on the proxy
+	http_proxy=$(proxy open)
+	said=$(caisson pull -q plain.test/manifest-gone/x 2>&1) || code=$?
+	[[ ${code:-0} = 1 && $said == *404* && $said != *'from the proxy'* ]]
 	wait $nowhere
 	wait $hang_up
 	[ -z "$(caisson images -q)" ]
