@@ -10,11 +10,14 @@ teardown() { remove_all; }
 
 @test "VMM killed: exited, files kept, starts again" {
 	caisson run -d --name vv "$BUSYBOX" sh -c 'while :; do sleep 0.1; done'
+	[ "$(caisson inspect -f '{{.Caisson.Boot}}' vv)" != cold ]
 	caisson exec vv sh -c 'echo kept >/file; sync'
 	keeper=$(keeper_pid vv)
 	kill -9 "$(vmm_pid vv)"
 	eventually 10 is_state vv exited
 	eventually 10 process_gone "$keeper"
+	# the reason and no more: QEMU has nothing to say in a good start
+	[ "$(caisson inspect -f '{{.State.Error}}' vv)" = 'the virtual machine monitor was killed by signal 9' ]
 	caisson start vv
 	[ "$(caisson exec vv cat /file)" = kept ]
 }

@@ -79,7 +79,9 @@ static int machine_add(struct qemu_argv *a, const struct vm_spec *s, const struc
 	ARG("-name");
 	ARG("caisson-%.12s", s->id);
 	ARG("-M");
-	ARG("microvm,x-option-roms=off,rtc=off,isa-serial=%s,acpi=on,memory-backend=ram0%s",
+	/* a template's state has no description of itself, and QEMU complains to miss it */
+	ARG("microvm,x-option-roms=off,rtc=off,isa-serial=%s,acpi=on,memory-backend=ram0,"
+	    "suppress-vmdesc=on%s",
 	    s->console_fd >= 0 ? "on" : "off", has_many(s) ? ",ioapic2=on" : "");
 	ARG("-global");
 	ARG("virtio-mmio.force-legacy=off"); /* vhost-user devices speak virtio 1 only */
