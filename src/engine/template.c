@@ -25,7 +25,7 @@
 #include "shape.h"
 #include "template_internal.h"
 
-#define TEMPLATE_VERSION 3 /* counts up when guest or host expect another state in a template */
+#define TEMPLATE_VERSION 4 /* counts up when guest or host expect another state in a template */
 #define WORKER           "caisson-template"
 #define JSON_LIMIT       65536U
 
@@ -139,6 +139,8 @@ int template_make(struct engine *g, const struct template_want *w, struct err *e
 		return -e->code;
 	named.kernel = name; /* what the default is today */
 	rc = template_disk_save(s, &t, &named, e);
+	if (rc == 0 && template_old_remove(g, w->image_id, &why) < 0)
+		log_warn("old templates: %s", why.msg); /* they only take space */
 	if (rc == 0 && template_hold_start(g, &t, &why) < 0)
 		log_warn("template is not held: %s", why.msg);
 	template_done(&t);
@@ -184,7 +186,7 @@ int template_make_in_background(struct engine *g, const struct template_want *w,
 
 /* ---- list and prune ---- */
 
-static bool key_is_valid(const char *name)
+bool template_key_is_valid(const char *name)
 {
 	return strlen(name) == 64 && strspn(name, "0123456789abcdef") == 64;
 }
@@ -231,7 +233,7 @@ int engine_template_list(struct engine *g, json_t **ret, struct err *e)
 	json_build_begin();
 	list = json_array();
 	while (rc == 0 && dir && (d = readdir(dir)))
-		if (key_is_valid(d->d_name))
+		if (template_key_is_valid(d->d_name))
 			rc = list_add(s, d->d_name, list, e);
 	list = json_build_end(list);
 	if (rc < 0) {
@@ -242,16 +244,13 @@ int engine_template_list(struct engine *g, json_t **ret, struct err *e)
 	return list ? 0 : err_set(e, ENOMEM, "list of templates");
 }
 
-static int prune_one(struct store *s, const char *key, uint64_t *io_freed, struct err *e)
+int template_remove(struct store *s, const char *key, uint64_t *io_freed, struct err *e)
 {
 	struct template t = { .mem_fd = -1, .state_fd = -1, .writable_fd = -1 };
 	struct err ignored = { 0 };
-	auto_fd lock = -1;
 	int32_t pid = 0;
 	char path[96];
 
-	if (template_lock(s, key, &lock, e) < 0)
-		return -e->code;
 	if (template_hold_get(s, key, &t, &pid, &ignored) == 0 && pid > 0)
 		kill(pid, SIGTERM);
 	template_done(&t);
@@ -262,6 +261,15 @@ static int prune_one(struct store *s, const char *key, uint64_t *io_freed, struc
 	snprintf(path, sizeof(path), "templates/%s.lock", key);
 	(void)unlinkat(store_run_fd(s), path, 0);
 	return 0;
+}
+
+static int prune_one(struct store *s, const char *key, uint64_t *io_freed, struct err *e)
+{
+	auto_fd lock = -1;
+
+	if (template_lock(s, key, &lock, e) < 0)
+		return -e->code;
+	return template_remove(s, key, io_freed, e);
 }
 
 int engine_template_prune(struct engine *g, uint64_t *ret_freed, struct err *e)
@@ -278,7 +286,7 @@ int engine_template_prune(struct engine *g, uint64_t *ret_freed, struct err *e)
 	json_array_foreach (list, i, j) {
 		const char *key = json_string_value(json_object_get(j, "key"));
 
-		if (rc == 0 && key && key_is_valid(key))
+		if (rc == 0 && key && template_key_is_valid(key))
 			rc = prune_one(s, key, ret_freed, e);
 	}
 	json_decref(list);

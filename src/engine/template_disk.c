@@ -171,15 +171,16 @@ static int json_write(int dir_fd, const struct template *t, const struct templat
 	clock_gettime(CLOCK_REALTIME, &now);
 	snprintf(shape, sizeof(shape), "%" PRIu64 "M,%ucpu,%s", w->mem_bytes >> 20, w->cpus,
 		 w->has_net ? "net" : "nonet");
-	j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I}", "key", t->key, "depth",
-		      t->depth == TEMPLATE_IMAGE ? "image" : "machine", "image",
+	j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:s,s:i,s:b,s:I}", "key", t->key,
+		      "depth", t->depth == TEMPLATE_IMAGE ? "image" : "machine", "image",
 		      w->image_id ? w->image_id : "", "kernel", w->kernel ? w->kernel : "", "shape",
 		      shape, "created", (json_int_t)now.tv_sec, "size",
 		      (json_int_t)(fd_blocks(t->mem_fd) + fd_blocks(t->state_fd) +
 				   fd_blocks(t->writable_fd)),
 		      "mem_bytes", (json_int_t)t->mem_bytes, "state_len",
 		      (json_int_t)fd_size(t->state_fd), "writable_len",
-		      (json_int_t)fd_size(t->writable_fd));
+		      (json_int_t)fd_size(t->writable_fd), "driver", w->driver->name, "cpus",
+		      (int)w->cpus, "has_net", w->has_net, "disk_bytes", (json_int_t)w->disk_bytes);
 	text = json_text(j, JSON_COMPACT);
 	json_decref(j);
 	if (!text)

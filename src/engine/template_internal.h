@@ -11,6 +11,19 @@
 must_check int template_key(struct engine *g, const struct template_want *w,
 			    enum template_depth depth, char ret_key[65], struct err *e);
 
+bool template_key_is_valid(const char *name);
+/* With its holder; the caller has its lock. */
+must_check int template_remove(struct store *s, const char *key, uint64_t *io_freed, struct err *e);
+
+/* ---- template_old.c ---- */
+
+/*
+ * Remove the image's templates (NULL: those of depth machine) that can never be used again: made
+ * with another kernel, init, VMM or version of the format. Those that a machine runs on stay, and
+ * those that somebody has locked.
+ */
+must_check int template_old_remove(struct engine *g, const char *image_id, struct err *e);
+
 /* ---- template_disk.c: ROOT/templates/KEY ---- */
 
 must_check int template_disk_save(struct store *s, const struct template *t,

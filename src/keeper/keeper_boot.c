@@ -117,9 +117,11 @@ static int boot_kind(struct keeper *k, struct boot *b, struct err *e)
 		b->spec.mem_fd = b->t.mem_fd;
 		snprintf(k->state.boot, sizeof(k->state.boot), "%s",
 			 k->depth == TEMPLATE_IMAGE ? "image" : "machine");
+		snprintf(k->state.template_key, sizeof(k->state.template_key), "%s", b->t.key);
 		return 0;
 	}
 	snprintf(k->state.boot, sizeof(k->state.boot), "cold");
+	k->state.template_key[0] = '\0';
 	b->spec.boot = VM_BOOT_COLD;
 	b->spec.mem = VM_MEM_ANON;
 	if (has_binds) { /* the file servers see the guest's memory */

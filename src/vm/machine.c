@@ -48,8 +48,8 @@ static const struct field state_fields[] = {
 	STA(exit_code, F_I32),     STA(was_oom, F_BOOL),    STA(error, F_TEXT),
 	STA(started_ns, F_I64),    STA(finished_ns, F_I64), STA(keeper_pid, F_I32),
 	STA(vmm_pid, F_I32),       STA(driver, F_TEXT),     STA(accel, F_TEXT),
-	STA(accel_reason, F_TEXT), STA(boot, F_TEXT),       STA(kernel, F_TEXT),
-	STA(ip, F_TEXT),           STA(mac, F_TEXT),
+	STA(accel_reason, F_TEXT), STA(boot, F_TEXT),       STA(template_key, F_TEXT),
+	STA(kernel, F_TEXT),       STA(ip, F_TEXT),         STA(mac, F_TEXT),
 };
 
 struct list_field {

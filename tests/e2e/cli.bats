@@ -186,6 +186,33 @@ groups='container disk image kernel template'
 	all_right
 }
 
+@test "templates: those of another init go when new ones are made, not while a machine is a clone of one" {
+	local all=$CAISSON_ROOT/templates old_machine old_image
+	made() { [ "$(ls "$all" | grep -cv '\.new$')" = "$1" ]; } # in the background
+	of_depth() { jq -r "select(.depth == \"$1\") | .key" "$all"/*/template.json; }
+	eventually 30 sh -c 'caisson template prune >/dev/null; [ -z "$(ls -A "$CAISSON_ROOT/templates")" ]'
+	cp -rL "$(dirname "$CAISSON")/../../libexec" other
+	echo >>other/caisson-init
+	CAISSON_LIBEXEC=$PWD/other caisson run -d --name old --network none "$BUSYBOX" sleep 1000
+	eventually 60 made 2
+	old_machine=$(of_depth machine) old_image=$(of_depth image)
+	caisson run --rm --network none "$BUSYBOX" true
+	eventually 60 test ! -e "$all/$old_image" || complain "the image's old one stays"
+	eventually 60 made 3 || complain "there are: $(ls "$all")"
+	[ -e "$all/$old_machine" ] || complain "the one that a machine is a clone of is gone"
+	[ "$(caisson exec old echo fine)" = fine ]
+	# the new ones are what starts find; of the same making others stay
+	[ "$(caisson run --rm --network none "$BUSYBOX" echo again)" = again ]
+	caisson run --rm --network none --memory 96m "$BUSYBOX" true
+	eventually 60 made 5 || complain "there are: $(ls "$all")"
+	[ -e "$all/$old_machine" ] || complain "another start took it"
+	caisson rm -f old
+	caisson run --rm --network none --memory 112m "$BUSYBOX" true
+	[ ! -e "$all/$old_machine" ] || complain "nobody runs on it, and it stays"
+	eventually 60 made 6 || complain "in the end there are: $(ls "$all")"
+	all_right
+}
+
 @test "completion and man pages come from the same table" {
 	for s in bash zsh fish; do caisson --completion $s >completion.$s; done
 	bash -n completion.bash

@@ -154,7 +154,8 @@ static void state_round_trip(void **state)
 				   .started_ns = 5,
 				   .keeper_pid = 7,
 				   .driver = "qemu",
-				   .boot = "template",
+				   .boot = "image",
+				   .template_key = "0123abcd",
 				   .ports = &port,
 				   .n_ports = 1,
 				   .ip = "10.0.2.15" };
