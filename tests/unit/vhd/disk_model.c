@@ -205,14 +205,16 @@ static void footers_resize(struct vhd_io *io, uint64_t size)
 
 void disk_model_snapshot(struct disk_model *m, uint64_t size)
 {
+	char name[32];
 	struct vhd_create_options o = { .type = VHD_TYPE_DIFFERENCING,
 					.size = MAX_OF(size, m->size),
 					.block_size = m->block_size,
-					.parent_name = "parent.vhd" };
+					.parent_name = name };
 	struct vhd_io *store = store_new();
 	struct vhd_err e = { 0 };
 
 	assert_true(m->depth < DISK_DEPTH_MAX);
+	snprintf(name, sizeof(name), "%u.vhd", m->depth - 1);
 	must(m, vhd_create_io(store, m->v, &o, &e), &e, "snapshot");
 	if (size && size < m->size)
 		footers_resize(store, size);
@@ -236,6 +238,7 @@ void disk_model_done(struct disk_model *m)
 		free(m->log[i].data);
 	free(m->log);
 	free(m->durable);
+	free(m->crashed);
 	free(m->bytes);
 }
 
@@ -495,6 +498,7 @@ void disk_model_run(struct disk_model *m, const struct disk_weights *w, unsigned
 void disk_model_log(struct disk_model *m)
 {
 	m->durable = need(malloc(m->size));
+	m->crashed = need(malloc(m->size));
 	memcpy(m->durable, m->bytes, m->size);
 }
 
@@ -564,7 +568,7 @@ static bool sector_is_allowed(const struct undecided *u, uint64_t at, const uint
 
 void disk_model_check_crash(struct disk_model *m, size_t calls, struct vhd *v, const char *what)
 {
-	auto_free uint8_t *got = need(malloc(m->size));
+	uint8_t *got = m->crashed;
 	struct undecided u;
 	struct vhd_err e = { 0 };
 

@@ -41,6 +41,7 @@ struct disk_model {
 
 	/* the log; NULL: none is kept */
 	uint8_t *durable;
+	uint8_t *crashed; /* what a disk after a power cut reads; kept, since there are thousands */
 	struct disk_op *log;
 	size_t n_log, n_settled, log_cap;
 };
@@ -62,8 +63,9 @@ extern const struct disk_weights disk_weights_usual;
 
 /* An empty disk, open for writing. */
 void disk_model_init(struct disk_model *m, uint64_t seed, const struct vhd_create_options *o);
-/* A differencing image on top; size 0: as the disk is. A smaller one cannot be made by the library,
- * but others make it: its footers are patched. */
+/* A differencing image on top, which names its parent "0.vhd", "1.vhd" and so on; size 0: as the
+ * disk is. A smaller one cannot be made by the library, but others make it: its footers are
+ * patched. */
 void disk_model_snapshot(struct disk_model *m, uint64_t size);
 void disk_model_done(struct disk_model *m);
 

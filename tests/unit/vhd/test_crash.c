@@ -19,6 +19,8 @@
 
 #include "cleanup.h"
 #include "disk_model.h"
+#include "err.h"
+#include "fdio.h"
 #include "io_record.h"
 #include "prng.h"
 
@@ -46,9 +48,9 @@ struct scene {
 };
 
 static const struct scene scenes[] = {
-	{ "dynamic, written while flushed", VHD_TYPE_DYNAMIC, 1, MIB + 512, 0, 60, &small, 8,
+	{ "dynamic, written while flushed", VHD_TYPE_DYNAMIC, 1, MIB + 512, 0, 40, &small, 8,
 	  true },
-	{ "child, written while flushed", VHD_TYPE_DYNAMIC, 2, MIB + 512, 20, 70, &small, 9, true },
+	{ "child, written while flushed", VHD_TYPE_DYNAMIC, 2, MIB + 512, 20, 40, &small, 9, true },
 	{ "fixed", VHD_TYPE_FIXED, 1, MIB, 0, 25, &busy, 1 },
 	{ "dynamic, from empty", VHD_TYPE_DYNAMIC, 1, 2 * MIB + 512, 0, 45, &busy, 2 },
 	{ "dynamic, few flushes", VHD_TYPE_DYNAMIC, 1, 2 * MIB + 512, 0, 45, &lazy, 3 },
@@ -112,6 +114,74 @@ static void use(const struct cut *c, struct vhd_io *io)
 		fail_cut(c, "close", e.msg);
 }
 
+/* ---- check, which takes paths --------------------------------------------------------------- */
+
+static char dir[64];
+
+static int setup(void **state)
+{
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/caisson-crash-XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	struct err e;
+
+	(void)state;
+	return tree_remove_at(AT_FDCWD, dir, &e);
+}
+
+static void store_save(struct vhd_io *io, const char *path)
+{
+	auto_fd fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	static uint8_t buf[65536];
+	uint64_t size = 0, len;
+	bool is_data;
+
+	assert_true(fd >= 0);
+	assert_int_equal(io->ops->get_size(io, &size), 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	for (uint64_t off = 0; off < size; off += len) {
+		struct iovec iov = { .iov_base = buf };
+
+		assert_int_equal(io->ops->extent(io, off, &len, &is_data), 0);
+		len = MIN_OF(len, sizeof(buf));
+		iov.iov_len = len;
+		if (!is_data)
+			continue;
+		assert_int_equal(io->ops->preadv(io, &iov, 1, off), 0);
+		assert_int_equal(pwrite(fd, buf, len, (off_t)off), len);
+	}
+}
+
+/* The stores of a chain as the files that their children name. */
+static const char *store_path(unsigned int i)
+{
+	static char path[96];
+
+	snprintf(path, sizeof(path), "%s/%u.vhd", dir, i);
+	return path;
+}
+
+static void found(void *ctx, const char *file, const struct vhd_finding *f)
+{
+	(void)file;
+	if (f->severity == VHD_ERROR)
+		fail_cut(ctx, f->field, f->text);
+}
+
+static void check(const struct cut *c, struct vhd_io *io)
+{
+	struct cut copy = *c;
+	struct vhd_err e = { 0 };
+
+	store_save(io, store_path(c->m->depth - 1));
+	if (vhd_check(store_path(c->m->depth - 1), NULL, found, &copy, NULL, &e) != 0)
+		fail_cut(c, "check", e.msg);
+}
+
 static void cut_check(const struct cut *c, struct io_record *r)
 {
 	struct vhd_io *io = io_record_rebuild(r, c->calls, c->kind, c->seed), *again = NULL;
@@ -122,6 +192,8 @@ static void cut_check(const struct cut *c, struct io_record *r)
 
 	if (is_used)
 		assert_int_equal(vhd_io_memory_copy(io, &again, &e), 0);
+	if (is_used)
+		check(c, again);
 	if (disk_model_open_on(c->m, io, VHD_OPEN_WRITE, &v, &e) < 0)
 		fail_cut(c, "open", e.msg);
 	snprintf(what, sizeof(what), "%s (%s, seed %llu)", c->scene, io_crash_name(c->kind),
@@ -174,9 +246,11 @@ static void scene_run(const struct scene *s)
 	disk_model_close(&m);
 	n = io_record_count(r);
 	print_message("%s: %zu calls\n", s->name, n);
+	for (unsigned int i = 0; i + 1 < m.depth; i++)
+		store_save(m.stores[i], store_path(i));
 	for (size_t i = 0; i <= n; i++)
 		for (enum io_crash c = 0; c < IO_CRASH_COUNT_; c++)
-			for (uint64_t k = 0; k < (c >= IO_CRASH_CALLS ? 2 : 1); k++)
+			for (uint64_t k = 0; k < (c > IO_CRASH_CALLS ? 2 : 1); k++)
 				cut_check(&(struct cut){ &m, s->name, i, c, i * 10 + k }, r);
 	io_record_free(r);
 	disk_model_done(&m);
@@ -191,7 +265,8 @@ static void power_cuts(void **state)
 
 int main(void)
 {
-	static const struct CMUnitTest tests[] = { cmocka_unit_test(power_cuts) };
+	static const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(
+		power_cuts, setup, teardown) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
