@@ -240,7 +240,8 @@ enum vhd_profile { /* who shall read it; doc/format/vhd.md says what each wants 
 struct vhd_create_options {
 	enum vhd_type type;  /* VHD_TYPE_RAW is not allowed */
 	uint64_t size;       /* bytes, whole sectors; 0 for a differencing one: its parent's */
-	uint32_t block_size; /* 0: the parent's, or VHD_BLOCK_DEFAULT */
+	uint32_t block_size; /* 0: the parent's, or VHD_BLOCK_DEFAULT; -EFBIG: too small for the
+				size */
 	enum vhd_profile profile;
 	struct vhd_uuid id;      /* all zero: a random one */
 	int64_t created;         /* Unix time; 0: now */
@@ -288,7 +289,8 @@ struct vhd_copy_options {
 };
 VHD_MUST_CHECK int vhd_copy(struct vhd *from, const char *to, const struct vhd_copy_options *o,
 			    const struct vhd_progress *p, struct vhd_err *e);
-/* Grow; or shrink, if what is cut off is absent in the image itself (-EBUSY if not). */
+/* Grow (-EFBIG: the blocks are too small for that size); or shrink, if what is cut off is absent in
+ * the image itself (-EBUSY if not). */
 VHD_MUST_CHECK int vhd_resize(const char *path, uint64_t size, const struct vhd_open_options *o,
 			      struct vhd_err *e);
 /* Name another parent; its disk must read the same, or `flags` has VHD_OPEN_ANY_PARENT. */

@@ -21,6 +21,15 @@ uint64_t vhd_tail_of(uint64_t end)
 	return align_up(end + VHD_FOOTER_SIZE, VHD_ALIGN) - VHD_FOOTER_SIZE;
 }
 
+bool vhd_blocks_fit(uint64_t meta_end, uint32_t n, uint32_t block_size)
+{
+	uint64_t bitmap = vhd_bitmap_size(block_size);
+	uint64_t first = align_up(meta_end + bitmap, VHD_ALIGN) - bitmap;
+	uint64_t last = first + (n - 1ULL) * (block_size + align_up(bitmap, VHD_ALIGN));
+
+	return last / VHD_SECTOR < VHD_BAT_NONE;
+}
+
 static int tail_write(struct vhd *v, uint64_t off, struct vhd_err *e)
 {
 	uint8_t raw[VHD_FOOTER_SIZE];

@@ -226,6 +226,17 @@ static void table_plan(struct plan *p, const struct vhd_create_options *o)
 	p->end = p->batmap.offset + (uint64_t)p->batmap.sectors * VHD_SECTOR;
 }
 
+/* Small blocks of a large disk would run out of sector numbers while the disk is written. */
+static int room_check(const struct plan *p, struct vhd_err *e)
+{
+	if (p->footer.type == VHD_TYPE_FIXED ||
+	    vhd_blocks_fit(p->end, p->header.table_entries, p->header.block_size))
+		return 0;
+	return vhd_err_set(
+		e, EFBIG, "%s: a table cannot address %llu bytes in blocks of %u; take larger ones",
+		p->io->name, (unsigned long long)p->footer.size, p->header.block_size);
+}
+
 /* ---- writing it ---------------------------------------------------------------------------- */
 
 static int put(const struct plan *p, const void *data, size_t len, uint64_t off, struct vhd_err *e)
@@ -291,6 +302,8 @@ int vhd_create_io(struct vhd_io *io, struct vhd *parent, const struct vhd_create
 	    (parent && parent_plan(&p, parent, o, e) < 0))
 		return -e->code;
 	table_plan(&p, o);
+	if (room_check(&p, e) < 0)
+		return -e->code;
 	vhd_footer_encode(&p.footer, footer);
 	if (o->type == VHD_TYPE_FIXED)
 		rc = put(&p, footer, sizeof(footer), p.footer.size, e);

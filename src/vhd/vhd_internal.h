@@ -160,6 +160,8 @@ bool vhd_map_is_absent(const struct vhd *v, uint64_t off, uint64_t len);
 /* A block that is not there gets a place whose bitmap and data read as zeros; PENDING. FULL too if
  * nothing below shows through. -EAGAIN: flush first. */
 VHD_MUST_CHECK int vhd_block_add(struct vhd *v, uint32_t idx, struct vhd_err *e);
+/* Is there a sector number for each of `n` blocks behind `meta_end` bytes? */
+bool vhd_blocks_fit(uint64_t meta_end, uint32_t n, uint32_t block_size);
 /* Take a block that is not PENDING out of the table. -EAGAIN: too many since the last flush. */
 VHD_MUST_CHECK int vhd_block_drop(struct vhd *v, uint32_t idx, struct vhd_err *e);
 /* Where the footer belongs behind data that ends at `end`: in the last sector of a file whose

@@ -286,11 +286,27 @@ static int slack_clear(struct vhd *v, struct vhd_err *e)
 	return io_flush(v, e);
 }
 
+/* Can a table address every block of the larger disk, if no space is wasted between them? */
+static int room_check(const struct vhd *v, uint64_t size, uint32_t entries, struct vhd_err *e)
+{
+	uint64_t meta_end = VHD_FOOTER_SIZE + VHD_HEADER_SIZE + vhd_layout_table_size(entries) +
+			    vhd_layout_batmap_size(v, entries);
+
+	for (size_t i = 0; v->type == VHD_TYPE_DIFFERENCING && i < VHD_PARENTS_MAX; i++)
+		meta_end += v->header.locators[i].space;
+	if (vhd_blocks_fit(meta_end, entries, vhd_block_size(v)))
+		return 0;
+	return vhd_err_set(e, EFBIG, "%s: a table cannot address %llu bytes in blocks of %u",
+			   v->io->name, (unsigned long long)size, vhd_block_size(v));
+}
+
 static int blocks_grow(struct vhd *v, uint64_t size, uint32_t entries, struct vhd_err *e)
 {
 	int rc = 0;
 
 	if (size > v->size)
+		rc = room_check(v, size, entries, e);
+	if (rc == 0 && size > v->size)
 		rc = parent_check(v, size, e);
 	if (rc == 0 && size > v->size)
 		rc = slack_clear(v, e);

@@ -235,9 +235,47 @@ static void what_is_refused(void **state)
 	reader = image_open("a", 0);
 	FAILS(EBUSY, vhd_resize(at("a"), 6 * MIB, NULL, &e));
 	OK(vhd_close(reader, &e));
+	FAILS(EFBIG, vhd_resize(at("a"), VHD_SIZE_MAX, NULL, &e)); /* blocks of 512 KiB */
 	image_set_saved("a");
 	FAILS(EBUSY, vhd_resize(at("a"), 6 * MIB, NULL, &e));
 	image_is("a", model, OLD);
+}
+
+/* The largest disk of a block size can be written to its last block; one more is refused. */
+static void largest_of_a_block_size(void **state)
+{
+	static const struct {
+		uint32_t block;
+		uint64_t size;
+	} t[] = {
+		{ 512 * KIB, 4161759ULL * 512 * KIB },
+		{ MIB, VHD_SIZE_MAX },
+		{ 2 * MIB, VHD_SIZE_MAX },
+	};
+	const struct vhd_open_options write = { .flags = VHD_OPEN_WRITE };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct vhd_create_options o = { .type = VHD_TYPE_DYNAMIC,
+						.size = 8 * MIB,
+						.block_size = t[i].block,
+						.is_replacing = true };
+		struct vhd *v;
+
+		OK(vhd_create(at("a"), &o, &e));
+		OK(vhd_resize(at("a"), t[i].size, NULL, &e));
+		if (t[i].size < VHD_SIZE_MAX)
+			FAILS(EFBIG, vhd_resize(at("a"), t[i].size + 512, NULL, &e));
+		o.size = t[i].size;
+		OK(vhd_create(at("a"), &o, &e));
+		o.size += 512;
+		FAILS(t[i].size < VHD_SIZE_MAX ? EFBIG : EINVAL, vhd_create(at("a"), &o, &e));
+		OK(vhd_open(at("a"), &write, &v, &e));
+		/* as if all but one were there */
+		v->next += (v->n_blocks - 1ULL) * align_up(vhd_stride(v), VHD_ALIGN);
+		OK(vhd_block_add(v, 0, &e));
+		vhd_free(v);
+	}
 }
 
 int main(void)
@@ -257,6 +295,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(parent_does_not_show_through, image_dir_setup,
 						image_dir_teardown),
 		cmocka_unit_test_setup_teardown(footers_that_differ_are_mended, image_dir_setup,
+						image_dir_teardown),
+		cmocka_unit_test_setup_teardown(largest_of_a_block_size, image_dir_setup,
 						image_dir_teardown),
 		cmocka_unit_test_setup_teardown(what_is_refused, image_dir_setup,
 						image_dir_teardown),

@@ -198,6 +198,10 @@ static void test_refused(void **state)
 	assert_int_equal(vhd_create(path_of(1), &o, &e), -EINVAL);
 	o.size = VHD_SIZE_MAX + 512;
 	assert_int_equal(vhd_create(path_of(1), &o, &e), -EINVAL);
+	o.size = VHD_SIZE_MAX;
+	o.block_size = 512 << 10; /* 4177920 of 1032 sectors: more than 32 bits number */
+	assert_int_equal(vhd_create(path_of(1), &o, &e), -EFBIG);
+	assert_non_null(strstr(e.msg, "in blocks of 524288"));
 	assert_int_equal(access(path_of(1), F_OK), -1);
 }
 
