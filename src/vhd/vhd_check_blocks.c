@@ -255,12 +255,6 @@ int vhd_survey_table(struct vhd_survey *s, struct vhd_err *e)
 
 /* ---- batmap -------------------------------------------------------------------------------- */
 
-/* tapdisk sums what the size of the disk says, whatever the size of the map. */
-static size_t batmap_summed(const struct vhd_survey *s)
-{
-	return (size_t)MAX_OF(VHD_SECTOR, align_up(s->footer.size >> 24, VHD_SECTOR));
-}
-
 static int map_read(struct vhd_survey *s, struct vhd_err *e)
 {
 	size_t len = (size_t)s->batmap.sectors * VHD_SECTOR;
@@ -269,7 +263,7 @@ static int map_read(struct vhd_survey *s, struct vhd_err *e)
 	if (!s->map)
 		return vhd_err_sys(e, ENOMEM, "%s: batmap", s->io->name);
 	VHD_NEED(vhd_pread(s->io, s->map, len, s->batmap.offset), e, "%s: batmap", s->io->name);
-	if (vhd_checksum(s->map, batmap_summed(s), SIZE_MAX) == s->batmap.checksum) {
+	if (vhd_batmap_checksum(&s->batmap, s->map, s->footer.size) == s->batmap.checksum) {
 		s->batmap_state = VHD_BATMAP_TRUE;
 		return 0;
 	}
@@ -299,7 +293,7 @@ int vhd_survey_batmap(struct vhd_survey *s, struct vhd_err *e)
 	if (!vhd_survey_region(s, VHD_CHECK_BATMAP, off, sizeof(raw), "batmap's header") ||
 	    !vhd_survey_region(s, VHD_CHECK_BATMAP, s->batmap.offset, len, "batmap"))
 		return 0;
-	if (len < (s->n_blocks + 7) / 8 || len < batmap_summed(s)) {
+	if (len < (s->n_blocks + 7) / 8 || len < vhd_batmap_summed(s->footer.size)) {
 		vhd_check_say(s, VHD_WARNING, VHD_CHECK_BATMAP, off + 16,
 			      "sectors: %u, which is too few for %u blocks", s->batmap.sectors,
 			      s->n_blocks);
@@ -323,7 +317,7 @@ static void batmap_say(struct vhd_survey *s)
 	if (s->batmap_state == VHD_BATMAP_BAD_SUM)
 		say(s, VHD_WARNING, VHD_CHECK_BATMAP, s->batmap_off + 24,
 		    "checksum: 0x%08x, the map sums to 0x%08x: it is not used", s->batmap.checksum,
-		    vhd_checksum(s->map, batmap_summed(s), SIZE_MAX));
+		    vhd_batmap_checksum(&s->batmap, s->map, s->footer.size));
 	if (s->batmap_state != VHD_BATMAP_TRUE)
 		return;
 	for (uint32_t i = 0; i < s->n_blocks; i++) {

@@ -14,12 +14,13 @@
 #include <assert.h>
 #include <inttypes.h>
 
-#define FEATURE_RESERVED  0x2U /* "always set" */
-#define VERSION           0x00010000U
-#define VERSION_BATMAP    0x00010002U
-#define OFFSET_NONE       UINT64_MAX
-#define OFFSET_NONE_SHORT 0xffffffffU  /* the text of [VHD] says 32 bits */
-#define VHD_OFFSET_MAX    (1ULL << 41) /* past all that 32-bit sector numbers reach */
+#define FEATURE_RESERVED      0x2U /* "always set" */
+#define VERSION               0x00010000U
+#define VERSION_BATMAP        0x00010002U
+#define VERSION_BATMAP_SIGNED 0x00010001U /* its checksum takes bytes as signed */
+#define OFFSET_NONE           UINT64_MAX
+#define OFFSET_NONE_SHORT     0xffffffffU  /* the text of [VHD] says 32 bits */
+#define VHD_OFFSET_MAX        (1ULL << 41) /* past all that 32-bit sector numbers reach */
 #define BATMAP_SECTORS_MAX                                                                         \
 	((uint32_t)(VHD_SIZE_MAX / VHD_BLOCK_MIN / 8 / VHD_SECTOR)) /* a bit for each block */
 
@@ -372,6 +373,23 @@ void vhd_batmap_encode(const struct vhd_batmap *b, uint8_t raw[VHD_BATMAP_SIZE])
 	put_be32(raw + BM_SECTORS, b->sectors);
 	put_be32(raw + BM_VERSION, b->version ? b->version : VERSION_BATMAP);
 	put_be32(raw + BM_CHECKSUM, b->checksum);
+}
+
+size_t vhd_batmap_summed(uint64_t size)
+{
+	return (size_t)MAX_OF(VHD_SECTOR, align_up(size >> 24, VHD_SECTOR));
+}
+
+uint32_t vhd_batmap_checksum(const struct vhd_batmap *b, const uint8_t *map, uint64_t size)
+{
+	size_t len = vhd_batmap_summed(size);
+	uint32_t sum = 0;
+
+	if (b->version != VERSION_BATMAP_SIGNED)
+		return vhd_checksum(map, len, SIZE_MAX);
+	for (size_t i = 0; i < len; i++) /* bytes of 128 and more are negative */
+		sum += (uint32_t)(int8_t)map[i];
+	return ~sum;
 }
 
 /* ---- numbers */

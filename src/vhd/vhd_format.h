@@ -76,6 +76,10 @@ void vhd_header_encode(const struct vhd_header *h, uint8_t raw[VHD_HEADER_SIZE])
 VHD_MUST_CHECK int vhd_batmap_decode(const uint8_t raw[VHD_BATMAP_SIZE], struct vhd_batmap *ret,
 				     struct vhd_err *e);
 void vhd_batmap_encode(const struct vhd_batmap *b, uint8_t raw[VHD_BATMAP_SIZE]);
+/* Bytes of the map that its checksum covers: as the size of the disk has it, not the map's. */
+size_t vhd_batmap_summed(uint64_t size);
+/* The checksum of a map of at least that many bytes, as the batmap's version sums them. */
+uint32_t vhd_batmap_checksum(const struct vhd_batmap *b, const uint8_t *map, uint64_t size);
 
 /* Geometry of a disk of `size` bytes: [VHD] appendix "CHS Calculation". */
 struct vhd_geometry vhd_geometry_of(uint64_t size);

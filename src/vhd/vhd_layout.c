@@ -204,7 +204,6 @@ int vhd_layout_move(struct vhd *v, const struct vhd_relocation *r, size_t n, str
 static int batmap_clear(struct vhd *v, const uint32_t *blocks, size_t n, struct vhd_err *e)
 {
 	size_t len = (size_t)v->batmap.sectors * VHD_SECTOR;
-	size_t summed = (size_t)MAX_OF(512, align_up(v->size >> 24, 512));
 	auto_free uint8_t *map = NULL;
 	uint8_t raw[VHD_BATMAP_SIZE];
 	auto_layout l = { 0 };
@@ -212,7 +211,7 @@ static int batmap_clear(struct vhd *v, const uint32_t *blocks, size_t n, struct 
 
 	if (layout_make(v, &l, &has_place, e) < 0)
 		return -e->code;
-	if (!has_place || summed > len || (v->n_blocks + 7U) / 8U > len)
+	if (!has_place || vhd_batmap_summed(v->size) > len || (v->n_blocks + 7U) / 8U > len)
 		return 0; /* nobody believes it */
 	map = calloc(1, len);
 	if (!map)
@@ -222,7 +221,7 @@ static int batmap_clear(struct vhd *v, const uint32_t *blocks, size_t n, struct 
 			 v->io->name);
 	for (size_t i = 0; i < n; i++)
 		map[blocks[i] / 8] &= (uint8_t) ~(0x80U >> (blocks[i] % 8));
-	v->batmap.checksum = vhd_checksum(map, summed, SIZE_MAX);
+	v->batmap.checksum = vhd_batmap_checksum(&v->batmap, map, v->size);
 	vhd_batmap_encode(&v->batmap, raw);
 	VHD_NEED(vhd_pwrite(v->io, map, len, v->batmap.offset), e, "%s: batmap", v->io->name);
 	VHD_NEED(

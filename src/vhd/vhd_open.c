@@ -293,10 +293,8 @@ static int overlap_check(struct vhd *v, struct vhd_err *e)
 /* Blocks that it calls full are; a map that does not match its checksum is not believed. */
 static int batmap_use(struct vhd *v, const uint8_t *map, size_t len)
 {
-	size_t summed = (size_t)MAX_OF(512, align_up(v->size >> 24, 512));
-
-	if (len < (v->n_blocks + 7) / 8 || summed > len ||
-	    vhd_checksum(map, summed, SIZE_MAX) != v->batmap.checksum)
+	if (len < (v->n_blocks + 7) / 8 || len < vhd_batmap_summed(v->size) ||
+	    vhd_batmap_checksum(&v->batmap, map, v->size) != v->batmap.checksum)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < v->n_blocks; i++)
 		if (map[i / 8] & (0x80U >> (i % 8)) && v->bat[i] != VHD_BAT_NONE)

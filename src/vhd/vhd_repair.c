@@ -90,7 +90,6 @@ static int batmap_mend(struct repair *r, struct vhd_err *e)
 {
 	struct vhd_survey *s = &r->s;
 	size_t len = (size_t)s->batmap.sectors * VHD_SECTOR;
-	size_t summed = (size_t)MAX_OF(VHD_SECTOR, align_up(s->footer.size >> 24, VHD_SECTOR));
 	struct vhd_batmap b = s->batmap;
 	uint8_t raw[VHD_BATMAP_SIZE];
 
@@ -99,7 +98,7 @@ static int batmap_mend(struct repair *r, struct vhd_err *e)
 	memset(s->map, 0, len);
 	memcpy(s->map, s->is_full, (s->n_blocks + 7) / 8);
 	b.version = 0; /* the newest: older ones are summed otherwise */
-	b.checksum = ~vhd_checksum(s->map, summed, SIZE_MAX);
+	b.checksum = ~vhd_batmap_checksum(&b, s->map, s->footer.size);
 	vhd_batmap_encode(&b, raw);
 	if (put(r, raw, sizeof(raw), s->batmap_off, e) < 0 ||
 	    put(r, s->map, len, s->batmap.offset, e) < 0)

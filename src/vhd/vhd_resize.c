@@ -194,8 +194,7 @@ static int batmap_copy(struct vhd *v, uint64_t off, uint32_t entries, uint64_t s
 {
 	size_t len = (size_t)vhd_layout_batmap_size(v, entries) - VHD_BATMAP_SIZE;
 	size_t old = (v->n_blocks + 7U) / 8U;
-	size_t summed = (size_t)MAX_OF(512, align_up(size >> 24, 512));
-	auto_free uint8_t *map = calloc(1, MAX_OF(len, MAX_OF(old, summed)));
+	auto_free uint8_t *map = calloc(1, MAX_OF(len, MAX_OF(old, vhd_batmap_summed(size))));
 	uint8_t raw[VHD_BATMAP_SIZE];
 
 	if (!map)
@@ -207,7 +206,7 @@ static int batmap_copy(struct vhd *v, uint64_t off, uint32_t entries, uint64_t s
 		map[i / 8] &= (uint8_t) ~(0x80U >> (i % 8));
 	v->batmap.offset = off + VHD_BATMAP_SIZE;
 	v->batmap.sectors = (uint32_t)(len / VHD_SECTOR);
-	v->batmap.checksum = vhd_checksum(map, summed, SIZE_MAX);
+	v->batmap.checksum = vhd_batmap_checksum(&v->batmap, map, size);
 	vhd_batmap_encode(&v->batmap, raw);
 	VHD_NEED(vhd_pwrite(v->io, raw, sizeof(raw), off), e, "%s: batmap", v->io->name);
 	VHD_NEED(vhd_pwrite(v->io, map, len, off + sizeof(raw)), e, "%s: batmap", v->io->name);

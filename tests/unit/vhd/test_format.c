@@ -419,6 +419,22 @@ static void batmaps(void **state)
 	}
 }
 
+static void batmap_sums(void **state)
+{
+	const struct vhd_batmap old = { .version = 0x00010001 }, new = { .version = 0x00010002 };
+	uint8_t map[1024] = { 0x01, 0x7f, 0x80, 0xff };
+
+	(void)state;
+	map[512] = 0xff; /* behind what a disk of up to 8 GiB has summed */
+	assert_int_equal(vhd_batmap_summed(512), 512);
+	assert_int_equal(vhd_batmap_summed(8ULL << 30), 512);
+	assert_int_equal(vhd_batmap_summed((8ULL << 30) + (1U << 24)), 1024);
+	assert_int_equal(vhd_batmap_checksum(&new, map, 512), ~0x1ffU);
+	assert_int_equal(vhd_batmap_checksum(&old, map, 512), ~-1);
+	assert_int_equal(vhd_batmap_checksum(&new, map, 16ULL << 30), ~0x2feU);
+	assert_int_equal(vhd_batmap_checksum(&old, map, 16ULL << 30), ~-2);
+}
+
 /* ---- numbers */
 
 static void geometries(void **state)
@@ -500,6 +516,7 @@ int main(void)
 		cmocka_unit_test(header_fields),
 		cmocka_unit_test(locator_spaces),
 		cmocka_unit_test(batmaps),
+		cmocka_unit_test(batmap_sums),
 		cmocka_unit_test(geometries),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(uuids),

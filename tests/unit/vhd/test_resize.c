@@ -128,7 +128,7 @@ static void table_leaves_a_locator(void **state)
 	image_is("a", model, 64 * MIB);
 }
 
-static void batmap_goes_with_the_table(void **state)
+static void batmap_goes(uint32_t version)
 {
 	struct vhd_create_options o = { .type = VHD_TYPE_DYNAMIC,
 					.size = 8 * MIB,
@@ -136,12 +136,12 @@ static void batmap_goes_with_the_table(void **state)
 	uint8_t map[VHD_SECTOR] = { 0x80 }, raw[VHD_BATMAP_SIZE];
 	struct vhd *v;
 
-	(void)state;
 	memset(model, 0, sizeof(model));
 	OK(vhd_create(at("a"), &o, &e));
 	image_write("a", model, 0, 2 * MIB, 1);
 	v = image_open("a", 0);
-	v->batmap.checksum = vhd_checksum(map, sizeof(map), SIZE_MAX);
+	v->batmap.version = version;
+	v->batmap.checksum = vhd_batmap_checksum(&v->batmap, map, 8 * MIB);
 	vhd_batmap_encode(&v->batmap, raw);
 	file_patch("a", map, sizeof(map), v->batmap.offset);
 	file_patch("a", raw, sizeof(raw), v->batmap.offset - VHD_BATMAP_SIZE);
@@ -152,6 +152,8 @@ static void batmap_goes_with_the_table(void **state)
 		structures_are("a", 40ULL << 30);
 		v = image_open("a", 0);
 		assert_true(v->has_batmap);
+		assert_false(v->problems);
+		assert_int_equal(v->batmap.version, version);
 		OK(vhd_pread(v->io, map, 1, v->batmap.offset));
 		assert_int_equal(map[0], 0x80);
 		OK(vhd_close(v, &e));
@@ -161,6 +163,14 @@ static void batmap_goes_with_the_table(void **state)
 	assert_true(file_size("a") < 3 * MIB); /* nothing is left of larger tables */
 	image_write("a", model, 33 * MIB, MIB, 3);
 	image_is("a", model, 64 * MIB);
+}
+
+static void batmap_goes_with_the_table(void **state)
+{
+	(void)state;
+	batmap_goes(0x00010002);
+	OK(unlink(at("a")));
+	batmap_goes(0x00010001);
 }
 
 /* What old software left behind the disk's end in its last block is not seen by a larger one. */
