@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_disk_make.c - disk create, snapshot, resize, reparent */
-#include <sys/stat.h>
-
 #include "cmd_disk.h"
 
 int cmd_disk_create(struct cli *c, const void *options, const struct args *a)
@@ -23,55 +21,23 @@ int cmd_disk_create(struct cli *c, const void *options, const struct args *a)
 	return 0;
 }
 
-static bool is_same_file(const char *a, const char *b)
-{
-	struct stat sa, sb;
-
-	return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
-	       sa.st_ino == sb.st_ino;
-}
-
-/* By --force, a child in the place of one of its own parents would end all of them. */
-static int replaced_check(const char *parent, const char *child, const struct disk_flags *o,
-			  struct err *e)
-{
-	auto_free struct vhd_info *i = calloc(1, sizeof(*i));
-	struct vhd_err v = { 0 };
-	struct vhd *disk;
-	int rc = 0;
-
-	if (!i)
-		return err_set(e, ENOMEM, "snapshot");
-	if (disk_open(parent, o, VHD_OPEN_NO_LOCK, &disk, e) < 0)
-		return -e->code;
-	for (unsigned int depth = 0; rc == 0 && depth < vhd_depth(disk); depth++) {
-		if (vhd_info_get(disk, depth, i, &v) < 0)
-			rc = disk_err(e, &v);
-		else if (is_same_file(i->name, child))
-			rc = err_plain(e, EINVAL, "%.300s: %.300s stands on it", child, parent);
-	}
-	if (vhd_close(disk, &v) < 0 && rc == 0)
-		rc = disk_err(e, &v);
-	return rc;
-}
-
 int cmd_disk_snapshot(struct cli *c, const void *options, const struct args *a)
 {
 	const struct disk_flags *o = options;
+	struct vhd_open_options open;
 	struct vhd_create_options create = { .type = VHD_TYPE_DIFFERENCING,
 					     .parent = a->v[0],
 					     .parent_name = o->parent_name,
-					     .is_replacing = o->is_forced };
+					     .is_replacing = o->is_forced,
+					     .parent_options = &open };
 	struct vhd_err v = { 0 };
 	struct err e = { 0 };
 
 	(void)c;
+	disk_open_options(o, 0, &open);
 	if (disk_profile(o->profile, &create.profile, &e) < 0 ||
 	    (o->size && disk_size(o->size, NULL, &create.size, &e) < 0))
 		return cli_fail(&e, EXIT_CAISSON);
-	if (o->is_forced && access(a->v[1], F_OK) == 0 &&
-	    replaced_check(a->v[0], a->v[1], o, &e) < 0)
-		return cli_fail(&e, 1);
 	if (vhd_create(a->v[1], &create, &v) < 0) {
 		(void)disk_err(&e, &v);
 		return cli_fail(&e, 1);

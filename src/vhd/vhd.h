@@ -249,7 +249,9 @@ struct vhd_create_options {
 	const char *parent_name; /* what is written as its path; NULL: relative to the image */
 	int64_t parent_time; /* last change of the parent; 0: not said; vhd_create() asks the file
 			      */
-	bool is_replacing;   /* an existing file is replaced; else -EEXIST */
+	bool is_replacing;   /* an existing file is replaced; else -EEXIST. Never one of the images
+			      * that the new one stands on, nor if they cannot all be found */
+	const struct vhd_open_options *parent_options; /* where that looks; NULL: defaults */
 };
 
 /* Made under another name beside it, synced, renamed. */

@@ -317,6 +317,26 @@ int vhd_create_io(struct vhd_io *io, struct vhd *parent, const struct vhd_create
 
 /* ---- by path ------------------------------------------------------------------------------- */
 
+/* In the place of one of the images that it stands on the new one would end all of them. */
+static int replaced_check(const char *path, const struct stat *old,
+			  const struct vhd_create_options *o, struct vhd_err *e)
+{
+	struct vhd_open_options open = { 0 };
+	struct vhd *chain;
+	int rc = 0;
+
+	if (o->parent_options)
+		open = *o->parent_options;
+	open.flags = VHD_OPEN_NO_LOCK | (open.flags & VHD_OPEN_ANY_PARENT);
+	if (vhd_open(o->parent, &open, &chain, e) < 0)
+		return vhd_err_wrap(e, "%s is not replaced, it may be one of the parents", path);
+	for (const struct vhd *v = chain; v && rc == 0; v = v->parent)
+		if (vhd_io_is_file(v->io, old))
+			rc = vhd_err_set(e, EINVAL, "%s: %s stands on it", path, o->parent);
+	vhd_free(chain);
+	return rc;
+}
+
 /* The parent, this file alone, and what the new image will say of it. */
 static int parent_open(const char *path, struct vhd_create_options *o, char name[VHD_PATH_MAX],
 		       struct vhd **ret, struct vhd_err *e)
@@ -326,8 +346,12 @@ static int parent_open(const char *path, struct vhd_create_options *o, char name
 
 	if (stat(o->parent, &st) < 0)
 		return vhd_err_sys(e, errno, "%s", o->parent);
-	if (stat(path, &old) == 0 && old.st_dev == st.st_dev && old.st_ino == st.st_ino)
-		return vhd_err_set(e, EINVAL, "%s: would be its own parent", o->parent);
+	if (stat(path, &old) == 0) {
+		if (old.st_dev == st.st_dev && old.st_ino == st.st_ino)
+			return vhd_err_set(e, EINVAL, "%s: would be its own parent", o->parent);
+		if (o->is_replacing && replaced_check(path, &old, o, e) < 0)
+			return -e->code;
+	}
 	o->parent_time = o->parent_time ? o->parent_time : (int64_t)st.st_mtime;
 	if (!o->parent_name) {
 		if (vhd_path_relative(path, o->parent, name, e) < 0)

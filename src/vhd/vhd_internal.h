@@ -102,6 +102,8 @@ VHD_MUST_CHECK int vhd_write_zeros(struct vhd_io *io, uint64_t off,
 
 /* ---- vhd_io_file.c */
 bool vhd_io_is_same(const struct vhd_io *a, const struct vhd_io *b); /* one io, or one file */
+struct stat;
+bool vhd_io_is_file(const struct vhd_io *io, const struct stat *st); /* the file that `st` is of? */
 
 /* ---- vhd_chain.c: the lock of an image, kept as long as `fd` is open; -EBUSY */
 VHD_MUST_CHECK int vhd_file_lock(int fd, const char *path, bool for_writing, struct vhd_err *e);

@@ -154,17 +154,22 @@ static const struct vhd_io_ops file_ops = {
 	.close = file_close,
 };
 
+bool vhd_io_is_file(const struct vhd_io *io, const struct stat *st)
+{
+	struct stat x;
+
+	return io->ops == &file_ops && fstat(((const struct io_file *)io)->fd, &x) == 0 &&
+	       x.st_dev == st->st_dev && x.st_ino == st->st_ino;
+}
+
 bool vhd_io_is_same(const struct vhd_io *a, const struct vhd_io *b)
 {
-	struct stat x, y;
+	struct stat st;
 
 	if (a == b)
 		return true;
-	if (a->ops != &file_ops || b->ops != &file_ops)
-		return false;
-	return fstat(((const struct io_file *)a)->fd, &x) == 0 &&
-	       fstat(((const struct io_file *)b)->fd, &y) == 0 && x.st_dev == y.st_dev &&
-	       x.st_ino == y.st_ino;
+	return a->ops == &file_ops && fstat(((const struct io_file *)a)->fd, &st) == 0 &&
+	       vhd_io_is_file(b, &st);
 }
 
 int vhd_io_file(int fd, const char *name, struct vhd_io **ret_io, struct vhd_err *e)

@@ -205,11 +205,51 @@ static void test_refused(void **state)
 	assert_int_equal(access(path_of(1), F_OK), -1);
 }
 
+/* A new child never takes the place of what it stands on, however far down and by any name. */
+static void test_replacing(void **state)
+{
+	struct vhd_create_options o = { .type = VHD_TYPE_DYNAMIC, .size = SIZE };
+	const char *const roots[] = { "/" };
+	const struct vhd_open_options anywhere = { .roots = roots, .n_roots = 1 };
+	char link_path[96], moved[96], parent[128];
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		OK(vhd_create(path_of(i), &o, &e));
+		snprintf(parent, sizeof(parent), "%s", path_of(i));
+		o = (struct vhd_create_options){ .type = VHD_TYPE_DIFFERENCING,
+						 .parent = parent,
+						 .is_replacing = true };
+	}
+	snprintf(link_path, sizeof(link_path), "%s/link", dir);
+	snprintf(moved, sizeof(moved), "%s/moved", dir);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(vhd_create(path_of(i), &o, &e), -EINVAL);
+		assert_non_null(strstr(e.msg, i < 3 ? "stands on it" : "own parent"));
+		assert_int_equal(link(path_of(i), link_path), 0);
+		assert_int_equal(vhd_create(link_path, &o, &e), -EINVAL);
+		assert_int_equal(unlink(link_path), 0);
+	}
+	OK(vhd_create(path_of(4), &o, &e));
+	OK(vhd_create(path_of(4), &o, &e)); /* no parent of any */
+
+	assert_int_equal(rename(path_of(0), moved), 0);
+	assert_int_equal(vhd_create(path_of(4), &o, &e), -ENOENT);
+	assert_non_null(strstr(e.msg, "may be one of the parents"));
+	OK(vhd_create(link_path, &o, &e)); /* replaces nothing */
+	assert_int_equal(unlink(link_path), 0);
+	assert_int_equal(rename(moved, path_of(0)), 0);
+	o.parent_options = &anywhere;
+	OK(vhd_create(path_of(4), &o, &e));
+	assert_int_equal(vhd_create(path_of(0), &o, &e), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_chains, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_discard, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_replacing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	};
 
