@@ -4,6 +4,9 @@
  *
  * Formatted as a raw file without a name, then written as a dynamic VHD. Two makers do no harm: the
  * first one wins, the other's file goes.
+ *
+ * All machines of a size stand on it, and each would be lost with it, so it is durable before it is
+ * used: the file before it has its name, then the directory, and the entry of that.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -112,6 +115,16 @@ static int vhd_make(int raw, int fd, const char *name, uint64_t size, struct err
 	return rc;
 }
 
+/* Also by a maker that came too late: the first one may not have got so far. */
+static int name_sync(int parents_fd, const char *name, struct err *e)
+{
+	auto_fd above = openat(parents_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (above < 0 || fsync(parents_fd) < 0 || fsync(above) < 0)
+		return err_set(e, errno, "sync the directory of %s", name);
+	return 0;
+}
+
 static int parent_make(int parents_fd, const char *name, uint64_t size, struct err *e)
 {
 	auto_fd raw = -1;
@@ -126,7 +139,9 @@ static int parent_make(int parents_fd, const char *name, uint64_t size, struct e
 		return -e->code;
 	if (fsync(fd) < 0 || fchmod(fd, 0400) < 0)
 		return err_set(e, errno, "make %s", name);
-	return disk_name_give(fd, parents_fd, name, e) < 0 && e->code != EEXIST ? -e->code : 0;
+	if (disk_name_give(fd, parents_fd, name, e) < 0 && e->code != EEXIST)
+		return -e->code;
+	return name_sync(parents_fd, name, e);
 }
 
 int disk_parent_open(int parents_fd, uint64_t size, int *ret_fd, struct err *e)

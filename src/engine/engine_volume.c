@@ -114,6 +114,7 @@ static int disk_make(struct engine *g, const struct volume *v, int parent, struc
 {
 	char name[DIR_NAME];
 	auto_fd dir = -1;
+	auto_fd above = -1;
 	auto_fd fd = -1;
 
 	dir_name(v->name, name);
@@ -121,7 +122,10 @@ static int disk_make(struct engine *g, const struct volume *v, int parent, struc
 	    dir_open(g, v->name, &dir, e) < 0 ||
 	    disk_volume_open(dir, parent, DISK_READ_WRITE, &fd, e) < 0)
 		return -e->code;
-	return fsync(fd) < 0 || fsync(dir) < 0 ? err_set(e, errno, "sync %s", name) : 0;
+	above = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return above < 0 || fsync(fd) < 0 || fsync(dir) < 0 || fsync(above) < 0
+		       ? err_set(e, errno, "sync %s", name)
+		       : 0;
 }
 
 static bool is_there(struct sqlite3 *db, const char *name)
