@@ -10,6 +10,11 @@
  * nbdkit calls config functions from one thread before it forks, then the others from any number.
  * In between, with sandbox=1, the process gives up all that serving descriptors does not need: who
  * speaks to it may be a VMM that its guest has taken over.
+ *
+ * Who made the image need not have synced it: a machine's layer is copied in no time and used at
+ * once. So an image that is opened for writing is flushed once, by a thread beside the first
+ * requests: it is on the disk some milliseconds after the start, and nobody has waited. Should that
+ * fail, every later write and flush fails too, which the client hears.
  */
 #include <pthread.h>
 #include <string.h>
@@ -26,7 +31,8 @@
 static struct image_config config;
 static struct vhd *image;
 static bool is_sandboxed; /* to be, with sandbox=1 */
-static bool is_image_writable, can_punch;
+static bool is_image_writable, can_punch, has_flusher;
+static pthread_t flusher;
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int fail(const struct vhd_err *e)
@@ -150,6 +156,8 @@ static void plugin_unload(void)
 {
 	struct vhd_err e = { 0 };
 
+	if (has_flusher)
+		(void)pthread_join(flusher, NULL); /* cannot fail: it is joined once */
 	if (vhd_close(image, &e) < 0)
 		nbdkit_error("%s", e.msg);
 	image = NULL;
@@ -157,6 +165,16 @@ static void plugin_unload(void)
 }
 
 /* ---- connections ---- */
+
+static void *flusher_main(void *arg)
+{
+	struct vhd_err e = { 0 };
+
+	(void)arg;
+	if (vhd_flush(image, &e) < 0)
+		nbdkit_error("%s", e.msg);
+	return NULL;
+}
 
 static int image_use(bool is_write, struct vhd_err *e)
 {
@@ -172,6 +190,8 @@ static int image_use(bool is_write, struct vhd_err *e)
 		return -e->code;
 	is_image_writable = is_write;
 	can_punch = is_write && image_can_punch(&config);
+	/* without one the first flush of the client does it, as before */
+	has_flusher = is_write && pthread_create(&flusher, NULL, flusher_main, NULL) == 0;
 	return 0;
 }
 
