@@ -12,6 +12,7 @@
 #include "disk.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -176,13 +177,57 @@ int disk_layer_create(int dir_fd, const char *name, int parent_fd, int from_fd, 
 	return 0;
 }
 
+/* For messages: where the file is, or at least that there is one. */
+static void path_of(int fd, char path[PATH_MAX])
+{
+	char self[64];
+	ssize_t n;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	n = readlink(self, path, PATH_MAX - 1);
+	if (n > 0)
+		path[n] = '\0';
+	else
+		snprintf(path, PATH_MAX, "disk");
+}
+
+int disk_layer_check(int fd, struct err *e)
+{
+	const uint32_t fatal =
+		VHD_PROBLEM_HEAD_LOST | VHD_PROBLEM_FOOTERS_DIFFER | VHD_PROBLEM_BAT_ENTRY;
+	auto_free struct vhd_info *info = malloc(sizeof(*info));
+	struct vhd_err ve, ignored;
+	char path[PATH_MAX];
+	struct vhd *v;
+	int rc = 0;
+
+	if (!info)
+		return err_set(e, ENOMEM, "disk");
+	path_of(fd, path);
+	if (disk_image_open(fd, path, VHD_OPEN_NO_PARENT, &v, e) < 0)
+		return -e->code;
+	if (vhd_info_get(v, 0, info, &ve) < 0)
+		rc = disk_vhd_failed(&ve, e);
+	else if (info->problems & fatal)
+		rc = err_plain(e, EUCLEAN, "%.150s is damaged: see caisson disk check", path);
+	(void)vhd_close(v, &ignored); /* only read */
+	return rc;
+}
+
+bool disk_layer_is_blank(int dir_fd, const char *name)
+{
+	auto_fd fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	return fd >= 0 && lseek(fd, 0, SEEK_DATA) < 0 && errno == ENXIO;
+}
+
 int disk_layer_open(int dir_fd, const char *name, int *ret_fd, struct err *e)
 {
 	auto_fd fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
 		return err_set(e, errno, "open %s", name);
-	if (layer_lock(fd, name, e) < 0)
+	if (layer_lock(fd, name, e) < 0 || disk_layer_check(fd, e) < 0)
 		return -e->code;
 	*ret_fd = TAKE_FD(fd);
 	return 0;

@@ -10,6 +10,7 @@
 #define DISK_H
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -33,12 +34,18 @@ must_check int disk_layer_copy(int from_fd, int fd, struct err *e);
 
 /*
  * `name` beneath dir_fd: a copy of `from_fd`, or (-1) an empty layer on the parent; whole or not at
- * all. And one that is there, once its last user has ended (at most 10 s: -EBUSY). The descriptor
- * holds its lock: one writer.
+ * all. And one that is there, once its last user has ended (at most 10 s: -EBUSY), if it can be
+ * used (-EUCLEAN and others, with the path of the file). The descriptor holds its lock: one writer.
+ *
+ * A new one is not synced here, which may take long: its server does that while the VMM starts, and
+ * so does each flush of the guest. A power cut before leaves a machine that nobody was promised
+ * anything of, with a file of which any part may be missing; usually all of it is (_is_blank), and
+ * then the layer can be made anew.
  */
 must_check int disk_layer_create(int dir_fd, const char *name, int parent_fd, int from_fd,
 				 int *ret_fd, struct err *e);
 must_check int disk_layer_open(int dir_fd, const char *name, int *ret_fd, struct err *e);
+bool disk_layer_is_blank(int dir_fd, const char *name); /* there, and without any data? */
 
 /* Copy what is no hole of `from` to `to`, which is empty; same length. */
 must_check int disk_copy_sparse(int from, int to, struct err *e);

@@ -17,6 +17,9 @@ must_check int disk_io_of(int fd, const char *name, struct vhd_io **ret, struct 
 must_check int disk_image_open(int fd, const char *name, uint32_t flags, struct vhd **ret,
 			       struct err *e);
 
+/* Is it an image that a server can open for writing? Its parents are not looked at. */
+must_check int disk_layer_check(int fd, struct err *e);
+
 static inline void disk_io_drop(struct vhd_io **io)
 {
 	vhd_io_close(*io);

@@ -55,7 +55,7 @@ int disk_volume_open(int dir_fd, int parent_fd, enum disk_access access, int *re
 	}
 	if (fd < 0)
 		return err_set(e, errno, "open " DISK_VOLUME_NAME);
-	if (file_lock(fd, "the volume", access, e) < 0)
+	if (file_lock(fd, "the volume", access, e) < 0 || disk_layer_check(fd, e) < 0)
 		return -e->code;
 	*ret_fd = TAKE_FD(fd);
 	return 0;

@@ -340,6 +340,19 @@ static int boot_run(struct keeper *k, struct boot *b, struct err *e)
 	return 0;
 }
 
+/*
+ * Has it no layer yet? One without a byte is what a power cut leaves of one that nothing was ever
+ * flushed to; so no promise is broken when it is made anew.
+ */
+static bool is_fresh(const struct keeper *k)
+{
+	if (disk_layer_is_blank(k->data_fd, MACHINE_WRITABLE_NAME)) {
+		log_warn("writable layer: empty, as by a power cut; it is made anew");
+		return unlinkat(k->data_fd, MACHINE_WRITABLE_NAME, 0) == 0;
+	}
+	return faccessat(k->data_fd, MACHINE_WRITABLE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
 int keeper_launch(struct keeper *k, struct err *e)
 {
 	struct boot *b = calloc(1, sizeof(*b));
@@ -358,7 +371,7 @@ int keeper_launch(struct keeper *k, struct err *e)
 		return -e->code;
 	}
 	want_fill(k);
-	b->is_fresh = faccessat(k->data_fd, MACHINE_WRITABLE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+	b->is_fresh = is_fresh(k);
 	shape_spec(&k->want, k->config.id, &b->spec);
 	rc = boot_run(k, b, e);
 	if (rc < 0 && b->is_fresh) /* nothing ran on it */

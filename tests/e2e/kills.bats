@@ -265,6 +265,27 @@ its_pid() { pgrep -P "$(keeper_pid "$1")" "$2"; }
 	[ -z "$(ls "$CAISSON_ROOT/machines" "$CAISSON_RUN/machines" | grep -v :)" ]
 }
 
+@test "power loss: a layer that never reached the disk is made anew, a part of one is told" {
+	export CAISSON_TEST_MARK=$BATS_TEST_TMPDIR
+	layer() { echo "$CAISSON_ROOT/machines/$(caisson inspect -f '{{.Id}}' "$1")/writable.vhd"; }
+	for m in empty zeros part; do caisson run -d --name $m "$BUSYBOX" sleep 1000; done
+	kill -9 $(python3 "$BATS_TEST_DIRNAME/kills.py" processes "$CAISSON_TEST_MARK") $(holders)
+	eventually 5 is_state part exited
+	: >"$(layer empty)"
+	size=$(stat -c %s "$(layer zeros)")
+	truncate -s 0 "$(layer zeros)"
+	truncate -s "$size" "$(layer zeros)"
+	truncate -s 40000 "$(layer part)"
+	for m in empty zeros; do
+		caisson start $m || complain "$m: not started"
+		[ "$(caisson exec $m sh -c 'echo new >/file; sync; cat /file')" = new ] || complain "$m: not usable"
+	done
+	fails_with 1 "$(layer part) is damaged" caisson start part || complain "part"
+	[ "$(stat -c %s "$(layer part)")" = 40000 ] || complain "part: changed"
+	caisson rm -f empty zeros part
+	all_right
+}
+
 @test "client killed before the app runs: the app's stdin ends" {
 	for s in 0.02 0.05 0.08; do
 		mkfifo in

@@ -150,6 +150,58 @@ static void layer_made_and_opened(void **state)
 	assert_int_equal(disk_layer_create(temp_dir.fd, "link", parent, -1, &none, &e), -EEXIST);
 }
 
+/* What a power cut or a bad disk makes of a file: told with its path, and left as it is. */
+static void broken_layer_told(void **state)
+{
+	static const struct {
+		off_t length; /* 0: as it was */
+		off_t zeros, n_zeros;
+		const char *text;
+		bool is_blank;
+	} t[] = {
+		{ .length = 1, .text = "too short for a VHD" },
+		{ .length = 512, .text = "not all there" },
+		{ .length = 8200, .text = "table" },
+		{ .length = 1 << 20, .text = "is damaged: see caisson disk check" },
+		{ .n_zeros = 512, .text = "is damaged: see caisson disk check" },
+		{ .zeros = 512, .n_zeros = 1024, .text = "header" },
+		{ .n_zeros = 8 << 20, .text = "no VHD", .is_blank = true },
+	};
+	auto_fd parent = vhd_parent_make();
+	struct err e = { 0 };
+	struct vhd_err ve;
+	struct stat st;
+	int none = -1;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		auto_fd fd = -1;
+		struct vhd *v;
+
+		(void)unlinkat(temp_dir.fd, "layer", 0);
+		assert_false(disk_layer_is_blank(temp_dir.fd, "layer"));
+		assert_int_equal(disk_layer_create(temp_dir.fd, "layer", parent, -1, &fd, &e), 0);
+		v = layer_read("layer", VHD_OPEN_WRITE);
+		assert_int_equal(vhd_write(v, "machine's", 9, SIZE / 2, &ve), 0);
+		assert_int_equal(vhd_close(v, &ve), 0);
+		if (t[i].length)
+			assert_int_equal(ftruncate(fd, t[i].length), 0);
+		if (t[i].n_zeros)
+			assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+						   t[i].zeros, t[i].n_zeros),
+					 0);
+		assert_int_equal(fstat(fd, &st), 0);
+		fd_drop(&fd);
+		e.msg[0] = '\0';
+		assert_true(disk_layer_open(temp_dir.fd, "layer", &none, &e) < 0);
+		if (!strstr(e.msg, t[i].text) || !strstr(e.msg, temp_dir.path))
+			fail_msg("row %zu: %s", i, e.msg);
+		assert_int_equal(disk_layer_is_blank(temp_dir.fd, "layer"), t[i].is_blank);
+		assert_int_equal(fstatat(temp_dir.fd, "layer", &st, 0), 0);
+		assert_int_equal(st.st_size, t[i].length ? t[i].length : st.st_size);
+	}
+}
+
 /* A template's layer and the machine's that begins with its bytes. */
 static void layer_copied(void **state)
 {
@@ -277,6 +329,7 @@ int main(void)
 		TEST(copy_keeps_holes),
 		TEST(copy_refused),
 		TEST(layer_made_and_opened),
+		TEST(broken_layer_told),
 		TEST(layer_copied),
 		TEST(killed_maker_leaves_nothing),
 		TEST(parent_sizes_refused),
