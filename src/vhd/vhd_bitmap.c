@@ -151,8 +151,6 @@ int vhd_bitmap_get(struct vhd *v, uint32_t idx, uint8_t **ret_bits, struct vhd_e
 			return vhd_err_sys(e, -rc, "%s: bitmap of block %u at %llu", v->io->name,
 					   idx, (unsigned long long)off);
 		}
-		if (vhd_bits_all(bits_of(c, i), 0, vhd_block_size(v) / VHD_SECTOR))
-			v->state[idx] |= VHD_BLOCK_FULL;
 	}
 	c->entries[i].flags |= ENTRY_RECENT;
 	*ret_bits = bits_of(c, i);
@@ -286,20 +284,11 @@ static bool bit_get(const uint8_t *bits, size_t i)
 size_t vhd_bits_run(const uint8_t *bits, size_t from, size_t end)
 {
 	bool value = bit_get(bits, from);
-	const uint64_t alike = value ? UINT64_MAX : 0;
+	uint8_t whole = value ? 0xff : 0;
 	size_t i = from + 1;
 
 	while (i < end) {
-		uint64_t word;
-
-		if (i % 8 == 0 && end - i >= 64) {
-			memcpy(&word, bits + i / 8, sizeof(word));
-			if (word == alike) {
-				i += 64;
-				continue;
-			}
-		}
-		if (i % 8 == 0 && end - i >= 8 && bits[i / 8] == (uint8_t)alike) {
+		if (i % 8 == 0 && end - i >= 8 && bits[i / 8] == whole) {
 			i += 8;
 			continue;
 		}

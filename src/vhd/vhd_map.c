@@ -13,10 +13,9 @@
 static int map_bits(struct vhd *v, uint32_t idx, uint64_t in_block, uint64_t *io_len,
 		    uint32_t *io_sector, struct vhd_err *e)
 {
-	size_t first = (size_t)(in_block / VHD_SECTOR);
-	/* no further than was asked */
-	size_t end = (size_t)((in_block + *io_len + VHD_SECTOR - 1) / VHD_SECTOR), run;
+	size_t first = (size_t)(in_block / VHD_SECTOR), end = vhd_block_size(v) / VHD_SECTOR;
 	uint8_t *bits;
+	size_t run;
 	int rc;
 
 	pthread_mutex_lock(&v->map_lock);
@@ -26,6 +25,8 @@ static int map_bits(struct vhd *v, uint32_t idx, uint64_t in_block, uint64_t *io
 		run = vhd_bits_run(bits, first, end);
 		*io_len = MIN_OF(*io_len, (uint64_t)run * VHD_SECTOR - in_block % VHD_SECTOR);
 		rc = vhd_bits_all(bits, first, first + 1);
+		if (rc && first == 0 && run == end)
+			v->state[idx] |= VHD_BLOCK_FULL;
 	}
 	pthread_mutex_unlock(&v->map_lock);
 	return rc;
