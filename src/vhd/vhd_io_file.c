@@ -61,11 +61,18 @@ static int transfer(vector_call *call, int fd, struct iovec *iov, int n, uint64_
 
 static int file_preadv(struct vhd_io *io, struct iovec *iov, int n, uint64_t off)
 {
+	/* the usual case costs least; what is short or fails is done again with all care */
+	if (n == 1 && pread(file_of(io)->fd, iov->iov_base, iov->iov_len, (off_t)off) ==
+			      (ssize_t)iov->iov_len)
+		return 0;
 	return transfer(preadv, file_of(io)->fd, iov, n, off);
 }
 
 static int file_pwritev(struct vhd_io *io, struct iovec *iov, int n, uint64_t off)
 {
+	if (n == 1 && pwrite(file_of(io)->fd, iov->iov_base, iov->iov_len, (off_t)off) ==
+			      (ssize_t)iov->iov_len)
+		return 0;
 	return transfer(pwritev, file_of(io)->fd, iov, n, off);
 }
 
