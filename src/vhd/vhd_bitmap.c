@@ -3,46 +3,100 @@
  * vhd_bitmap.c - a bounded cache of the bitmaps of blocks that are not FULL
  *
  * All memory is there from the start (untouched pages cost nothing): entries, their bits twice, and
- * a hash from block to entry. Of the two copies `bits` is what readers and writers see; `safe` is
- * what a flush that has begun may write: bits whose data was written before its first barrier.
+ * each block's entry. Of the two copies `bits` is what readers and writers see; `safe` is what a
+ * flush that has begun may write: bits whose data was written before its first barrier.
  *
  * An entry is clean, dirty (`bits` has what the file has not), or in a flush (`safe` is being
  * written), or the last two. Only clean ones are replaced, by a clock hand. If all are dirty a
  * writer is told to flush (-EAGAIN); a reader, who cannot, reads past the cache: a block that has
  * no entry is as the file says.
  *
- * All under map_lock but vhd_bitmaps_write(), which touches what is in a flush only.
+ * All under map_lock but vhd_bitmaps_write(), which touches what is in a flush only, and
+ * vhd_bitmap_look(), which takes no lock. For it `bits` are stored by words with release order (a
+ * bit is never seen before its data was written), and an entry counts its changes of hand: `turn`
+ * is odd while it gets another block's bits, and one that differs afterwards makes the look void.
  */
 #include "vhd_internal.h"
+
+#include <endian.h>
 
 enum {
 	ENTRY_USED = 1U << 0,
 	ENTRY_DIRTY = 1U << 1,
 	ENTRY_IN_FLUSH = 1U << 2,
-	ENTRY_RECENT = 1U << 3,
-	ENTRY_FORGOTTEN = 1U << 4, /* the block is gone; free once the flush has ended */
+	ENTRY_FORGOTTEN = 1U << 3, /* the block is gone; free once the flush has ended */
 };
 
-#define NO_ENTRY UINT32_MAX
+#define NO_ENTRY    UINT32_MAX
+#define ENTRIES_MAX 65535U /* entry_at[] has 16 bits for each block */
 
 struct entry {
-	uint32_t block, next; /* next in its hash chain */
+	_Atomic uint32_t turn, block;
 	uint32_t flags;
+	atomic_bool is_recent; /* used since the hand last passed */
 };
 
 struct vhd_cache {
-	uint32_t n_entries, n_buckets, hand, n_dirty;
+	uint32_t n_entries, hand, n_dirty;
 	uint32_t bitmap_size;
-	uint32_t *buckets;
+	_Atomic uint16_t *entry_at; /* of each block: its entry, from 1; 0: none */
 	struct entry *entries;
 	uint8_t *bits, *safe;
-	uint8_t *spare; /* one bitmap, for readers that find every entry dirty */
+	uint8_t *spare; /* one bitmap as it comes from the file */
 };
 
-static uint32_t bucket_of(const struct vhd_cache *c, uint32_t block)
+/* ---- bits: MSB first, as A.8 of the format's text has them; words of them are big-endian ------
+ */
+
+static const uint64_t *word_of(const uint8_t *p)
 {
-	return (block * 2654435761U) & (c->n_buckets - 1);
+	return (const uint64_t *)(const void *)p;
 }
+
+static uint64_t word_at(const uint8_t *bits, size_t bit)
+{
+	return be64toh(__atomic_load_n(word_of(bits + bit / 64 * 8), __ATOMIC_ACQUIRE));
+}
+
+size_t vhd_bits_run(const uint8_t *bits, size_t from, size_t end, bool *ret_is_set)
+{
+	uint64_t word = word_at(bits, from) << from % 64;
+	bool is_set = word >> 63;
+	const uint64_t alike = is_set ? UINT64_MAX : 0;
+	uint64_t differ = (word ^ alike) & (UINT64_MAX << from % 64);
+	size_t i = from;
+
+	*ret_is_set = is_set;
+	while (!differ) {
+		i += 64 - i % 64;
+		if (i >= end)
+			return end - from;
+		differ = word_at(bits, i) ^ alike;
+	}
+	return MIN_OF(i + (size_t)__builtin_clzll(differ), end) - from;
+}
+
+bool vhd_bits_all(const uint8_t *bits, size_t from, size_t end)
+{
+	bool is_set;
+
+	return from >= end || (vhd_bits_run(bits, from, end, &is_set) == end - from && is_set);
+}
+
+void vhd_bits_set(uint8_t *bits, size_t from, size_t end)
+{
+	for (size_t i = from, next; i < end; i = next) {
+		uint64_t mask = UINT64_MAX >> i % 64;
+
+		next = i - i % 64 + 64;
+		if (next > end)
+			mask &= UINT64_MAX << (next - end);
+		__atomic_store_n((uint64_t *)(void *)(bits + i / 64 * 8),
+				 htobe64(word_at(bits, i) | mask), __ATOMIC_RELEASE);
+	}
+}
+
+/* ---- entries ------------------------------------------------------------------------------- */
 
 static uint8_t *bits_of(const struct vhd_cache *c, uint32_t i)
 {
@@ -51,25 +105,22 @@ static uint8_t *bits_of(const struct vhd_cache *c, uint32_t i)
 
 int vhd_cache_new(struct vhd *v, size_t max, struct vhd_err *e)
 {
-	size_t per_entry = 2 * (size_t)v->bitmap_size + sizeof(struct entry) + 2 * sizeof(uint32_t);
+	size_t per_entry = 2 * (size_t)v->bitmap_size + sizeof(struct entry);
 	size_t n = MIN_OF(MAX_OF((max ? max : VHD_CACHE_DEFAULT) / per_entry, 8), v->n_blocks);
 	struct vhd_cache *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return vhd_err_sys(e, ENOMEM, "%s: bitmaps", v->io->name);
 	v->cache = c;
-	c->n_entries = (uint32_t)MAX_OF(n, 1);
+	c->n_entries = (uint32_t)MIN_OF(MAX_OF(n, 1), ENTRIES_MAX);
 	c->bitmap_size = v->bitmap_size;
-	for (c->n_buckets = 8; c->n_buckets < c->n_entries; c->n_buckets *= 2)
-		;
-	c->buckets = malloc(c->n_buckets * sizeof(*c->buckets));
+	c->entry_at = calloc(MAX_OF(v->n_blocks, 1), sizeof(*c->entry_at));
 	c->entries = calloc(c->n_entries, sizeof(*c->entries));
 	c->bits = calloc(c->n_entries, c->bitmap_size);
 	c->safe = calloc(c->n_entries, c->bitmap_size);
 	c->spare = malloc(c->bitmap_size);
-	if (!c->buckets || !c->entries || !c->bits || !c->safe || !c->spare)
+	if (!c->entry_at || !c->entries || !c->bits || !c->safe || !c->spare)
 		return vhd_err_sys(e, ENOMEM, "%s: bitmaps", v->io->name);
-	memset(c->buckets, 0xff, c->n_buckets * sizeof(*c->buckets));
 	return 0;
 }
 
@@ -77,7 +128,7 @@ void vhd_cache_free(struct vhd_cache *c)
 {
 	if (!c)
 		return;
-	free(c->buckets);
+	free((void *)c->entry_at);
 	free(c->entries);
 	free(c->bits);
 	free(c->safe);
@@ -87,27 +138,12 @@ void vhd_cache_free(struct vhd_cache *c)
 
 static uint32_t entry_find(const struct vhd_cache *c, uint32_t block)
 {
-	uint32_t i = c->buckets[bucket_of(c, block)];
-
-	while (i != NO_ENTRY && c->entries[i].block != block)
-		i = c->entries[i].next;
-	return i;
+	return c->entry_at[block] - 1U; /* 0 - 1: NO_ENTRY */
 }
 
-static void entry_unlink(struct vhd_cache *c, uint32_t i)
+/* An entry that may be given to another block; NO_ENTRY if all are dirty. */
+static uint32_t entry_choose(struct vhd_cache *c)
 {
-	uint32_t *link = &c->buckets[bucket_of(c, c->entries[i].block)];
-
-	while (*link != i)
-		link = &c->entries[*link].next;
-	*link = c->entries[i].next;
-}
-
-/* A clean entry for `block`, linked; NO_ENTRY if all are dirty. */
-static uint32_t entry_take(struct vhd_cache *c, uint32_t block)
-{
-	uint32_t *bucket = &c->buckets[bucket_of(c, block)];
-
 	for (uint32_t tries = 0; tries < 2 * c->n_entries; tries++) {
 		uint32_t i = c->hand;
 		struct entry *entry = &c->entries[i];
@@ -115,71 +151,106 @@ static uint32_t entry_take(struct vhd_cache *c, uint32_t block)
 		c->hand = (i + 1) % c->n_entries;
 		if (entry->flags & (ENTRY_DIRTY | ENTRY_IN_FLUSH))
 			continue;
-		if (entry->flags & ENTRY_RECENT) {
-			entry->flags &= ~(uint32_t)ENTRY_RECENT;
-			continue;
-		}
-		if (entry->flags & ENTRY_USED)
-			entry_unlink(c, i);
-		*entry = (struct entry){ .block = block, .flags = ENTRY_USED, .next = *bucket };
-		*bucket = i;
-		return i;
+		if (!entry->is_recent)
+			return i;
+		entry->is_recent = false;
 	}
 	return NO_ENTRY;
 }
 
-static void entry_drop(struct vhd_cache *c, uint32_t i)
+static void words_store(uint8_t *to, const uint8_t *from, size_t len)
 {
-	entry_unlink(c, i);
-	c->entries[i].flags = 0;
+	for (size_t i = 0; i < len; i += sizeof(uint64_t))
+		__atomic_store_n((uint64_t *)(void *)(to + i), from ? *word_of(from + i) : 0,
+				 __ATOMIC_RELEASE);
+}
+
+/* Give entry `i` to `block`, with these bits (NULL: zeros). */
+static void entry_give(struct vhd_cache *c, uint32_t i, uint32_t block, const uint8_t *bits)
+{
+	struct entry *entry = &c->entries[i];
+
+	entry->turn++;
+	if (entry->flags & ENTRY_USED)
+		c->entry_at[entry->block] = 0;
+	entry->flags = ENTRY_USED;
+	entry->block = block;
+	entry->is_recent = true;
+	words_store(bits_of(c, i), bits, c->bitmap_size);
+	entry->turn++;
+	c->entry_at[block] = (uint16_t)(i + 1);
+}
+
+/* The block's bits from the file, in `spare`. */
+static int bitmap_read(struct vhd *v, uint32_t idx, struct vhd_err *e)
+{
+	struct vhd_cache *c = v->cache;
+	uint64_t off = (uint64_t)v->bat[idx] * VHD_SECTOR;
+
+	VHD_NEED(vhd_pread(v->io, c->spare, c->bitmap_size, off), e,
+		 "%s: bitmap of block %u at %llu", v->io->name, idx, (unsigned long long)off);
+	return 0;
 }
 
 int vhd_bitmap_get(struct vhd *v, uint32_t idx, uint8_t **ret_bits, struct vhd_err *e)
 {
 	struct vhd_cache *c = v->cache;
-	uint64_t off = (uint64_t)v->bat[idx] * VHD_SECTOR;
 	uint32_t i = entry_find(c, idx);
-	int rc;
 
 	if (i == NO_ENTRY) {
-		i = entry_take(c, idx);
+		i = entry_choose(c);
 		if (i == NO_ENTRY)
 			return vhd_err_set(e, EAGAIN, "%s: bitmaps wait for a flush", v->io->name);
-		rc = vhd_pread(v->io, bits_of(c, i), c->bitmap_size, off);
-		if (rc < 0) {
-			entry_drop(c, i);
-			return vhd_err_sys(e, -rc, "%s: bitmap of block %u at %llu", v->io->name,
-					   idx, (unsigned long long)off);
-		}
+		if (bitmap_read(v, idx, e) < 0)
+			return -e->code;
+		entry_give(c, i, idx, c->spare);
+		if (vhd_bits_all(c->spare, 0, vhd_block_size(v) / VHD_SECTOR))
+			v->state[idx] |= VHD_BLOCK_FULL;
 	}
-	c->entries[i].flags |= ENTRY_RECENT;
+	c->entries[i].is_recent = true;
 	*ret_bits = bits_of(c, i);
 	return 0;
 }
 
 int vhd_bitmap_peek(struct vhd *v, uint32_t idx, uint8_t **ret_bits, struct vhd_err *e)
 {
-	struct vhd_cache *c = v->cache;
-	uint64_t off = (uint64_t)v->bat[idx] * VHD_SECTOR;
 	int rc = vhd_bitmap_get(v, idx, ret_bits, e);
 
 	if (rc != -EAGAIN)
 		return rc;
-	VHD_NEED(vhd_pread(v->io, c->spare, c->bitmap_size, off), e,
-		 "%s: bitmap of block %u at %llu", v->io->name, idx, (unsigned long long)off);
-	*ret_bits = c->spare;
+	if (bitmap_read(v, idx, e) < 0)
+		return -e->code;
+	*ret_bits = v->cache->spare;
 	return 0;
+}
+
+bool vhd_bitmap_look(struct vhd *v, uint32_t idx, size_t from, size_t end, size_t *ret_run,
+		     bool *ret_is_set)
+{
+	struct vhd_cache *c = v->cache;
+	uint32_t i = entry_find(c, idx), turn;
+	struct entry *entry = &c->entries[i];
+
+	if (i == NO_ENTRY)
+		return false;
+	turn = entry->turn;
+	if (turn % 2 || entry->block != idx)
+		return false;
+	*ret_run = vhd_bits_run(bits_of(c, i), from, end, ret_is_set);
+	if (!entry->is_recent) /* not stored each time: others read it too */
+		entry->is_recent = true;
+	return entry->turn == turn;
 }
 
 int vhd_bitmap_add(struct vhd *v, uint32_t idx, uint8_t **ret_bits, struct vhd_err *e)
 {
 	struct vhd_cache *c = v->cache;
-	uint32_t i = entry_take(c, idx);
+	uint32_t i = entry_choose(c);
 
 	if (i == NO_ENTRY)
 		return vhd_err_set(e, EAGAIN, "%s: bitmaps wait for a flush", v->io->name);
-	memset(bits_of(c, i), 0, c->bitmap_size);
-	c->entries[i].flags |= ENTRY_DIRTY | ENTRY_RECENT;
+	entry_give(c, i, idx, NULL);
+	c->entries[i].flags |= ENTRY_DIRTY;
 	c->n_dirty++;
 	*ret_bits = bits_of(c, i);
 	return 0;
@@ -203,7 +274,7 @@ void vhd_bitmap_forget(struct vhd *v, uint32_t idx)
 		return;
 	if (c->entries[i].flags & ENTRY_DIRTY)
 		c->n_dirty--;
-	entry_unlink(c, i);
+	c->entry_at[idx] = 0;
 	/* one that a flush is writing stays taken until that ends, but is found no more */
 	c->entries[i].flags &= ENTRY_IN_FLUSH;
 	if (c->entries[i].flags)
@@ -270,49 +341,6 @@ void vhd_bitmaps_end(struct vhd *v, int rc)
 		if (rc < 0 && !(entry->flags & ENTRY_DIRTY)) {
 			entry->flags |= ENTRY_DIRTY;
 			c->n_dirty++;
-		}
-	}
-}
-
-/* ---- bits: MSB first, as A.8 of the format's text has them -------------------------------- */
-
-static bool bit_get(const uint8_t *bits, size_t i)
-{
-	return bits[i / 8] & (0x80U >> (i % 8));
-}
-
-size_t vhd_bits_run(const uint8_t *bits, size_t from, size_t end)
-{
-	bool value = bit_get(bits, from);
-	uint8_t whole = value ? 0xff : 0;
-	size_t i = from + 1;
-
-	while (i < end) {
-		if (i % 8 == 0 && end - i >= 8 && bits[i / 8] == whole) {
-			i += 8;
-			continue;
-		}
-		if (bit_get(bits, i) != value)
-			break;
-		i++;
-	}
-	return i - from;
-}
-
-bool vhd_bits_all(const uint8_t *bits, size_t from, size_t end)
-{
-	return from >= end || (bit_get(bits, from) && vhd_bits_run(bits, from, end) == end - from);
-}
-
-void vhd_bits_set(uint8_t *bits, size_t from, size_t end)
-{
-	for (size_t i = from; i < end;) {
-		if (i % 8 == 0 && end - i >= 8) {
-			bits[i / 8] = 0xff;
-			i += 8;
-		} else {
-			bits[i / 8] |= (uint8_t)(0x80U >> (i % 8));
-			i++;
 		}
 	}
 }

@@ -385,12 +385,13 @@ static void clear_survey(struct vhd_survey *s, uint32_t idx, const uint8_t *bits
 {
 	uint64_t data = (uint64_t)s->bat[idx] * VHD_SECTOR + s->bitmap_size, found;
 	size_t run;
+	bool is_set;
 
 	for (size_t i = 0; i < end; i += run) {
 		int rc = 0;
 
-		run = vhd_bits_run(bits, i, end);
-		if (!bit_at(bits, i))
+		run = vhd_bits_run(bits, i, end, &is_set);
+		if (!is_set)
 			rc = range_find_data(s, data + i * VHD_SECTOR, (uint64_t)run * VHD_SECTOR,
 					     &found);
 		if (rc > 0)
@@ -407,12 +408,10 @@ static void clear_survey(struct vhd_survey *s, uint32_t idx, const uint8_t *bits
 
 static bool is_any_set(const uint8_t *bits, size_t from, size_t end)
 {
-	for (size_t run; from < end; from += run) {
-		if (bit_at(bits, from))
-			return true;
-		run = vhd_bits_run(bits, from, end);
-	}
-	return false;
+	bool is_set;
+
+	/* two runs at most are looked at: what follows clear ones is set */
+	return from < end && (from + vhd_bits_run(bits, from, end, &is_set) < end || is_set);
 }
 
 static void bitmap_survey(struct vhd_survey *s, uint32_t idx, uint8_t *bits)

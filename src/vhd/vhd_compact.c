@@ -74,6 +74,7 @@ static int block_can_go(struct vhd *v, uint32_t block, uint8_t *buf, bool *ret, 
 	uint64_t disk = (uint64_t)block << v->block_shift;
 	size_t n = vhd_block_size(v) / VHD_SECTOR, run;
 	uint8_t *bits = buf;
+	bool is_set;
 
 	if (v->type == VHD_TYPE_DYNAMIC)
 		return data_is_zero(v, data, vhd_block_size(v), buf + v->bitmap_size, ret, e);
@@ -81,8 +82,8 @@ static int block_can_go(struct vhd *v, uint32_t block, uint8_t *buf, bool *ret, 
 		 v->io->name, block);
 	*ret = true;
 	for (size_t at = 0; at < n && *ret; at += run) {
-		run = MIN_OF(vhd_bits_run(bits, at, n), n - at);
-		if (!vhd_bits_all(bits, at, at + 1))
+		run = vhd_bits_run(bits, at, n, &is_set);
+		if (!is_set)
 			continue;
 		*ret = is_absent_below(v, disk + at * VHD_SECTOR, run * VHD_SECTOR);
 		if (*ret && data_is_zero(v, data + at * VHD_SECTOR, run * VHD_SECTOR,

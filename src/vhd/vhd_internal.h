@@ -119,11 +119,11 @@ void vhd_free(struct vhd *v); /* with its parents; nothing is written; accepts h
 VHD_MUST_CHECK int vhd_places_sorted(const struct vhd *v, uint32_t **ret_sectors, size_t *ret_n,
 				     struct vhd_err *e);
 
-/* ---- vhd_bitmap.c: bitmaps of blocks that are not FULL; all under map_lock */
+/* ---- vhd_bitmap.c: bitmaps of blocks that are not FULL; under map_lock, but one */
 VHD_MUST_CHECK int vhd_cache_new(struct vhd *v, size_t max, struct vhd_err *e);
 void vhd_cache_free(struct vhd_cache *c);
-/* Bits of block `idx`, MSB first, until map_lock is released. -EAGAIN: every entry is dirty, flush
- * first (writing only). */
+/* Bits of block `idx`, MSB first, until map_lock is released; found all set, it is FULL from now
+ * on. -EAGAIN: every entry is dirty, flush first (writing only). */
 VHD_MUST_CHECK int vhd_bitmap_get(struct vhd *v, uint32_t idx, uint8_t **ret_bits,
 				  struct vhd_err *e);
 /* The same for reading only: never -EAGAIN. */
@@ -139,8 +139,15 @@ void vhd_bitmap_forget(struct vhd *v, uint32_t idx); /* the block is gone */
 bool vhd_bitmaps_begin(struct vhd *v);                                  /* is anything dirty? */
 VHD_MUST_CHECK int vhd_bitmaps_write(struct vhd *v, struct vhd_err *e); /* without map_lock */
 void vhd_bitmaps_end(struct vhd *v, int rc);
-size_t vhd_bits_run(const uint8_t *bits, size_t from, size_t end); /* bits equal to the first */
-bool vhd_bits_all(const uint8_t *bits, size_t from, size_t end);   /* all set? */
+/*
+ * Without map_lock: how many bits from `from` on are alike, as vhd_bits_run(). False: not to be had
+ * this way, ask under the lock. Who got an answer makes sure that the block is still where it was.
+ */
+bool vhd_bitmap_look(struct vhd *v, uint32_t idx, size_t from, size_t end, size_t *ret_run,
+		     bool *ret_is_set);
+/* Bits begin at a multiple of 8 bytes, and are such a multiple. */
+size_t vhd_bits_run(const uint8_t *bits, size_t from, size_t end, bool *ret_is_set);
+bool vhd_bits_all(const uint8_t *bits, size_t from, size_t end); /* all set? */
 void vhd_bits_set(uint8_t *bits, size_t from, size_t end);
 
 /* ---- vhd_map.c: where bytes are; io_lock held shared */

@@ -3,9 +3,12 @@
  * vhd_map.c - where the bytes of a disk are, and reading them
  *
  * A place is found from the topmost image down: table, state, bitmap if the block is not FULL, else
- * the parent. Only bitmaps need map_lock; table and states are read without a lock. Of a block that
- * appears its state is there before its table entry; one that is dropped loses its entry first, so
- * that who asks for its bitmap looks at the entry again under map_lock.
+ * the parent. All are read without a lock; map_lock is needed only for a bitmap that has to come
+ * from the file. Of a block that appears its state is there before its table entry; one that is
+ * dropped loses its entry first, so that who asked for its bitmap looks at the entry again.
+ *
+ * io_lock keeps the places of dropped blocks until reads have ended: an image that is only read
+ * drops none and takes none.
  */
 #include "vhd_internal.h"
 
@@ -13,23 +16,25 @@
 static int map_bits(struct vhd *v, uint32_t idx, uint64_t in_block, uint64_t *io_len,
 		    uint32_t *io_sector, struct vhd_err *e)
 {
-	size_t first = (size_t)(in_block / VHD_SECTOR), end = vhd_block_size(v) / VHD_SECTOR;
+	size_t first = (size_t)(in_block / VHD_SECTOR), run = 0;
+	size_t end = (size_t)((in_block + *io_len + VHD_SECTOR - 1) / VHD_SECTOR);
+	bool is_set = false;
 	uint8_t *bits;
-	size_t run;
-	int rc;
+	int rc = 0;
 
-	pthread_mutex_lock(&v->map_lock);
-	*io_sector = v->bat[idx];
-	rc = *io_sector == VHD_BAT_NONE ? 0 : vhd_bitmap_peek(v, idx, &bits, e);
-	if (rc == 0 && *io_sector != VHD_BAT_NONE) {
-		run = vhd_bits_run(bits, first, end);
-		*io_len = MIN_OF(*io_len, (uint64_t)run * VHD_SECTOR - in_block % VHD_SECTOR);
-		rc = vhd_bits_all(bits, first, first + 1);
-		if (rc && first == 0 && run == end)
-			v->state[idx] |= VHD_BLOCK_FULL;
+	if (!vhd_bitmap_look(v, idx, first, end, &run, &is_set) || v->bat[idx] != *io_sector) {
+		pthread_mutex_lock(&v->map_lock);
+		*io_sector = v->bat[idx];
+		if (*io_sector != VHD_BAT_NONE)
+			rc = vhd_bitmap_peek(v, idx, &bits, e);
+		if (*io_sector != VHD_BAT_NONE && rc == 0)
+			run = vhd_bits_run(bits, first, end, &is_set);
+		pthread_mutex_unlock(&v->map_lock);
+		if (*io_sector == VHD_BAT_NONE || rc < 0)
+			return rc;
 	}
-	pthread_mutex_unlock(&v->map_lock);
-	return rc;
+	*io_len = MIN_OF(*io_len, (uint64_t)run * VHD_SECTOR - in_block % VHD_SECTOR);
+	return is_set;
 }
 
 /* 1: here, at *ret_off; 0: not here; *io_len is how far that holds. */
@@ -118,6 +123,18 @@ int vhd_map_read(struct vhd *v, void *buf, size_t len, uint64_t off, struct vhd_
 	return 0;
 }
 
+static void io_begin(struct vhd *v)
+{
+	if (v->flags & VHD_OPEN_WRITE)
+		pthread_rwlock_rdlock(&v->io_lock);
+}
+
+static void io_end(struct vhd *v)
+{
+	if (v->flags & VHD_OPEN_WRITE)
+		pthread_rwlock_unlock(&v->io_lock);
+}
+
 static int range_check(const struct vhd *v, uint64_t len, uint64_t off, struct vhd_err *e)
 {
 	if (range_fits(off, len, v->size))
@@ -133,9 +150,9 @@ int vhd_read(struct vhd *v, void *buf, size_t len, uint64_t off, struct vhd_err 
 
 	if (range_check(v, len, off, e) < 0)
 		return -e->code;
-	pthread_rwlock_rdlock(&v->io_lock);
+	io_begin(v);
 	rc = vhd_map_read(v, buf, len, off, e);
-	pthread_rwlock_unlock(&v->io_lock);
+	io_end(v);
 	return rc;
 }
 
@@ -164,7 +181,7 @@ int vhd_extent_at(struct vhd *v, uint64_t off, uint64_t len, struct vhd_extent *
 
 	if (len == 0 || range_check(v, len, off, e) < 0)
 		return len ? -e->code : vhd_err_set(e, EINVAL, "%s: no bytes", v->io->name);
-	pthread_rwlock_rdlock(&v->io_lock);
+	io_begin(v);
 	while (x.len < len) {
 		struct vhd_place place;
 
@@ -178,7 +195,7 @@ int vhd_extent_at(struct vhd *v, uint64_t off, uint64_t len, struct vhd_extent *
 		}
 		x.len += place.len;
 	}
-	pthread_rwlock_unlock(&v->io_lock);
+	io_end(v);
 	if (x.len == 0)
 		return rc;
 	*ret_extent = x;
