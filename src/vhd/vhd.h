@@ -130,7 +130,7 @@ struct vhd_open_options {
 	size_t n_roots;
 	const char *windows_root;
 	unsigned int depth_max; /* 0: VHD_DEPTH_MAX */
-	size_t cache_max;       /* bytes of bitmaps kept per image; 0: 4 MiB */
+	size_t cache_max; /* bytes of bitmaps kept per image, and of a chain's map; 0: 4 MiB */
 };
 
 /* Opens, locks (one writer, or readers; -EBUSY) and checks an image and its parents. `o` may be

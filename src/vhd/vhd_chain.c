@@ -300,7 +300,8 @@ int vhd_open(const char *path, const struct vhd_open_options *o, struct vhd **re
 	c.depth_max = MIN_OF(c.o->depth_max ? c.o->depth_max : VHD_DEPTH_MAX, VHD_DEPTH_MAX);
 	if (chain_add(&c, TAKE_FD(fd), path, flags, &v, e) < 0)
 		return -e->code;
-	if (!(flags & VHD_OPEN_NO_PARENT) && chain_open(&c, v, dir, e) < 0) {
+	if ((!(flags & VHD_OPEN_NO_PARENT) && chain_open(&c, v, dir, e) < 0) ||
+	    vhd_levels_attach(v, c.o->cache_max, e) < 0) {
 		vhd_free(v);
 		return -e->code;
 	}

@@ -46,6 +46,7 @@ static int target_detach(struct coalesce *c, char **ret_name, struct vhd_footer 
 		return vhd_err_sys(e, ENOMEM, "coalesce");
 	*ret_footer = target->footer;
 	ret_footer->type = target->type;
+	vhd_levels_detach(c->from);
 	lowest->parent = NULL;
 	vhd_free(target);
 	return 0;

@@ -42,13 +42,15 @@ struct vhd_freed { /* a block that was discarded; the table on disk may still na
 #define VHD_CACHE_DEFAULT (4U << 20)
 #define VHD_AHEAD_MAX     16U /* blocks that the file is made longer by at once */
 
-struct vhd_cache; /* vhd_bitmap.c */
+struct vhd_cache;  /* vhd_bitmap.c */
+struct vhd_levels; /* vhd_levels.c */
 
 struct vhd {
 	struct vhd_io *io;
-	struct vhd *parent; /* owned */
-	uint32_t flags;     /* VHD_OPEN_* */
-	uint32_t problems;  /* VHD_PROBLEM_* */
+	struct vhd *parent;        /* owned */
+	struct vhd_levels *levels; /* what it and its parents hold; NULL: to be asked one by one */
+	uint32_t flags;            /* VHD_OPEN_* */
+	uint32_t problems;         /* VHD_PROBLEM_* */
 	enum vhd_type type;
 	struct vhd_footer footer;
 	struct vhd_header header; /* not for FIXED and RAW */
@@ -159,11 +161,26 @@ struct vhd_place {
 };
 VHD_MUST_CHECK int vhd_map(struct vhd *v, uint64_t off, uint64_t len, struct vhd_place *ret,
 			   struct vhd_err *e);
+/* The same without the map of levels that `v` has: for making it. */
+VHD_MUST_CHECK int vhd_map_walk(struct vhd *v, uint64_t off, uint64_t len, struct vhd_place *ret,
+				struct vhd_err *e);
 /* Reads as vhd_read() does, without checks and locks. */
 VHD_MUST_CHECK int vhd_map_read(struct vhd *v, void *buf, size_t len, uint64_t off,
 				struct vhd_err *e);
 /* Does no image from `v` (may be NULL) down hold anything of the range? From the tables alone. */
 bool vhd_map_is_absent(const struct vhd *v, uint64_t off, uint64_t len);
+
+/* ---- vhd_levels.c: which image of a chain holds what, where none can change any more */
+/* To the images of a chain that are only read, if they are two or more; `max`: bytes, 0: default.
+ */
+VHD_MUST_CHECK int vhd_levels_attach(struct vhd *top, size_t max, struct vhd_err *e);
+void vhd_levels_free(struct vhd_levels *m); /* accepts NULL */
+/* Before an image of the chain of `v` goes or changes. */
+void vhd_levels_detach(struct vhd *v);
+/* True: from `off` on, for *io_len (cut; within the disk), *ret_image holds all, whose depth below
+ * `v` is *ret_level; or NULL, and *ret_level is how deep the chain is. False: not known. */
+bool vhd_levels_find(struct vhd *v, uint64_t off, uint64_t *io_len, unsigned int *ret_level,
+		     struct vhd **ret_image);
 
 /* ---- vhd_alloc.c: places of blocks; under map_lock */
 /* A block that is not there gets a place whose bitmap and data read as zeros; PENDING. FULL too if

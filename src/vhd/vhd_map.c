@@ -3,9 +3,10 @@
  * vhd_map.c - where the bytes of a disk are, and reading them
  *
  * A place is found from the topmost image down: table, state, bitmap if the block is not FULL, else
- * the parent. All are read without a lock; map_lock is needed only for a bitmap that has to come
- * from the file. Of a block that appears its state is there before its table entry; one that is
- * dropped loses its entry first, so that who asked for its bitmap looks at the entry again.
+ * the parent; or from a map of all parents (vhd_levels.c). All are read without a lock; map_lock is
+ * needed only for a bitmap that has to come from the file. Of a block that appears its state is
+ * there before its table entry; one that is dropped loses its entry first, so that who asked for
+ * its bitmap looks at the entry again.
  *
  * io_lock keeps the places of dropped blocks until reads have ended: an image that is only read
  * drops none and takes none.
@@ -61,26 +62,59 @@ static int map_block(struct vhd *v, uint64_t off, uint64_t *io_len, uint64_t *re
 	return rc;
 }
 
-int vhd_map(struct vhd *v, uint64_t off, uint64_t len, struct vhd_place *ret, struct vhd_err *e)
+/* Where `off` is in an image that is known to hold it, and how much of *io_len goes on there. */
+static uint64_t off_in(const struct vhd *v, uint64_t off, uint64_t *io_len)
 {
-	unsigned int depth = 0;
+	uint64_t in_block;
+
+	if (!vhd_has_blocks(v))
+		return off;
+	in_block = off & (vhd_block_size(v) - 1);
+	*io_len = MIN_OF(*io_len, vhd_block_size(v) - in_block);
+	return (uint64_t)v->bat[off >> v->block_shift] * VHD_SECTOR + v->bitmap_size + in_block;
+}
+
+/* The map of levels is not asked where it is `not_of` that has it. */
+static int map_from(struct vhd *v, uint64_t off, uint64_t len, const struct vhd *not_of,
+		    struct vhd_place *ret, struct vhd_err *e)
+{
+	unsigned int depth = 0, level;
+	struct vhd *image = NULL;
+	uint64_t at = 0;
 
 	for (; v && off < v->size; v = v->parent, depth++) {
-		uint64_t at = off;
 		int rc = 1;
 
+		at = off;
 		len = MIN_OF(len, v->size - off);
+		if (v->levels && v != not_of && vhd_levels_find(v, off, &len, &level, &image)) {
+			if (image)
+				at = off_in(image, off, &len);
+			depth += level;
+			break;
+		}
 		if (vhd_has_blocks(v))
 			rc = map_block(v, off, &len, &at, e);
 		if (rc < 0)
 			return rc;
 		if (rc == 0)
 			continue;
-		*ret = (struct vhd_place){ .image = v, .depth = depth, .off = at, .len = len };
-		return 0;
+		image = v;
+		break;
 	}
-	*ret = (struct vhd_place){ .depth = depth, .len = len };
+	*ret = (struct vhd_place){ .image = image, .depth = depth, .off = at, .len = len };
 	return 0;
+}
+
+int vhd_map(struct vhd *v, uint64_t off, uint64_t len, struct vhd_place *ret, struct vhd_err *e)
+{
+	return map_from(v, off, len, NULL, ret, e);
+}
+
+int vhd_map_walk(struct vhd *v, uint64_t off, uint64_t len, struct vhd_place *ret,
+		 struct vhd_err *e)
+{
+	return map_from(v, off, len, v, ret, e);
 }
 
 bool vhd_map_is_absent(const struct vhd *v, uint64_t off, uint64_t len)

@@ -37,6 +37,7 @@ void vhd_free(struct vhd *v)
 		struct vhd *parent = v->parent;
 
 		vhd_cache_free(v->cache);
+		vhd_levels_free(v->levels);
 		free((void *)v->bat);
 		free((void *)v->state);
 		free(v->free_places);
@@ -468,8 +469,10 @@ int vhd_open_io(struct vhd_io *io, struct vhd *parent, const struct vhd_open_opt
 	if ((parent && vhd_image_attach(v, parent, flags, e) < 0) ||
 	    (!parent && v->type == VHD_TYPE_DIFFERENCING &&
 	     !(flags & (VHD_OPEN_NO_PARENT | VHD_OPEN_DAMAGED)) &&
-	     vhd_err_set(e, ENOENT, "%s: a differencing image without its parent", io->name) < 0)) {
+	     vhd_err_set(e, ENOENT, "%s: a differencing image without its parent", io->name) < 0) ||
+	    vhd_levels_attach(v, o ? o->cache_max : 0, e) < 0) {
 		v->io = NULL;
+		v->parent = NULL;
 		vhd_free(v);
 		return -e->code;
 	}

@@ -4,7 +4,8 @@
  *
  * Each thread has sectors of its own in every block, so that blocks, bitmaps and table sectors are
  * shared while each byte has one writer who knows what it must read. Others flush and ask for
- * extents meanwhile. On files, since a store in memory would order the threads by its lock.
+ * extents meanwhile. Readers of a chain have its caches change hands under them. On files, since a
+ * store in memory would order the threads by its lock.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -280,6 +281,169 @@ static void scene_run(enum vhd_type type, bool is_child)
 	}
 }
 
+/* ---- readers of a chain, whose map and caches are too small for it -------------------------- */
+
+#define LEVELS  4U
+#define READERS 4U
+
+/* Pieces at odd places, of which later levels cover some. */
+static void level_fill(struct vhd *v, uint8_t *bytes, uint64_t seed)
+{
+	struct vhd_err e = { 0 };
+
+	for (unsigned int i = 0; i < 200; i++) {
+		uint64_t len = 1 + prng_below(&seed, 40 * KIB);
+		uint64_t off = prng_below(&seed, DISK - len);
+
+		prng_fill(&seed, bytes + off, len);
+		ok(vhd_write(v, bytes + off, len, off, &e), &e);
+	}
+}
+
+static void *reader_run(void *arg)
+{
+	struct writer *w = arg;
+	uint64_t seed = w->id + 1;
+
+	for (unsigned int i = 0; i < w->steps; i++) {
+		size_t len = 1 + (size_t)prng_below(&seed, SLOT);
+		/* some blocks more often than others: they get their lines in the map */
+		uint64_t area = prng_below(&seed, 2) ? DISK : MIB;
+		uint64_t off = prng_below(&seed, area - len);
+
+		if (range_check(w, w->own + off, len, off) < 0)
+			break;
+	}
+	return NULL;
+}
+
+/* `bytes`: what the disk reads, if `run` reads bytes */
+static void readers_run(struct vhd *v, uint8_t *bytes, void *(*run)(void *arg))
+{
+	struct shared s = { .v = v };
+	struct writer w[READERS];
+	pthread_t t[READERS];
+
+	for (unsigned int i = 0; i < READERS; i++) {
+		w[i] = (struct writer){
+			.s = &s, .id = i, .steps = bytes ? 10000 : 1000, .own = bytes
+		};
+		assert_int_equal(pthread_create(&t[i], NULL, run, &w[i]), 0);
+	}
+	for (unsigned int i = 0; i < READERS; i++)
+		pthread_join(t[i], NULL);
+	for (unsigned int i = 0; i < READERS; i++)
+		assert_string_equal(w[i].msg, "");
+}
+
+static struct vhd *chain_on(const int *fds, unsigned int n, uint32_t top_flags)
+{
+	struct vhd *v = NULL;
+
+	for (unsigned int i = 0; i < n; i++)
+		v = open_on(fds[i], v, i == n - 1 ? top_flags : 0);
+	return v;
+}
+
+static void readers(void **state)
+{
+	struct vhd_create_options base = { .type = VHD_TYPE_DYNAMIC, .size = DISK };
+	struct vhd_create_options child = { .type = VHD_TYPE_DIFFERENCING,
+					    .parent_name = "parent.vhd" };
+	auto_free uint8_t *bytes = calloc(1, DISK);
+	struct vhd_err e = { 0 };
+	int fds[LEVELS];
+
+	(void)state;
+	assert_non_null(bytes);
+	for (unsigned int i = 0; i < LEVELS; i++) {
+		struct vhd *v = chain_on(fds, i, 0);
+
+		fds[i] = memfd_create("level", MFD_CLOEXEC);
+		assert_true(fds[i] >= 0);
+		base.block_size = child.block_size = i % 2 ? 1024 * KIB : 512 * KIB;
+		create(fds[i], v, i ? &child : &base);
+		ok(vhd_close(v, &e), &e);
+		v = chain_on(fds, i + 1, VHD_OPEN_WRITE);
+		level_fill(v, bytes, i + 1);
+		ok(vhd_close(v, &e), &e);
+	}
+	for (unsigned int flags = 0; flags <= VHD_OPEN_WRITE; flags++) {
+		struct vhd *v = chain_on(fds, LEVELS, flags);
+
+		readers_run(v, bytes, reader_run);
+		ok(vhd_close(v, &e), &e);
+	}
+	for (unsigned int i = 0; i < LEVELS; i++)
+		close(fds[i]);
+}
+
+/*
+ * Blocks of the largest size take long to look through: long enough that bitmaps and lines of the
+ * map are given to other blocks while a reader is at them. Each block of the topmost image holds a
+ * piece at another place.
+ */
+#define LARGE_BLOCKS 20U
+#define LARGE_LEVELS 3U
+
+static uint64_t large_piece(uint64_t block)
+{
+	return (block + 1) * 8U * MIB;
+}
+
+static void *large_reader_run(void *arg)
+{
+	struct writer *w = arg;
+	struct vhd_err e = { 0 };
+	uint64_t seed = w->id + 1;
+
+	for (unsigned int i = 0; i < w->steps; i++) {
+		uint64_t block = prng_below(&seed, LARGE_BLOCKS), off = block * VHD_BLOCK_MAX;
+		struct vhd_extent x;
+
+		if (vhd_extent_at(w->s->v, off, VHD_BLOCK_MAX, &x, &e) < 0)
+			return told(w, "extent", off, &e), NULL;
+		if (x.depth != LARGE_LEVELS - 1 || x.len != large_piece(block))
+			return told(w, "is other", off, &e), NULL;
+	}
+	return NULL;
+}
+
+static void large_blocks(void **state)
+{
+	struct vhd_create_options o = { .type = VHD_TYPE_DYNAMIC,
+					.size = (uint64_t)LARGE_BLOCKS * VHD_BLOCK_MAX,
+					.block_size = VHD_BLOCK_MAX,
+					.parent_name = "parent.vhd" };
+	static const uint8_t piece[SLOT] = { 1 };
+	struct vhd_err e = { 0 };
+	int fds[LARGE_LEVELS];
+	struct vhd *v = NULL;
+
+	(void)state;
+	for (unsigned int i = 0; i < LARGE_LEVELS; i++) {
+		fds[i] = memfd_create("level", MFD_CLOEXEC);
+		assert_true(fds[i] >= 0);
+		create(fds[i], v, &o);
+		ok(vhd_close(v, &e), &e);
+		v = chain_on(fds, i + 1, VHD_OPEN_WRITE);
+		for (uint64_t k = 0; k < LARGE_BLOCKS; k++)
+			ok(vhd_write(v, piece, sizeof(piece),
+				     k * VHD_BLOCK_MAX + large_piece(k) +
+					     (LARGE_LEVELS - 1 - i) * SLOT,
+				     &e),
+			   &e);
+		ok(vhd_close(v, &e), &e);
+		v = chain_on(fds, i + 1, 0);
+		o.type = VHD_TYPE_DIFFERENCING;
+		o.size = 0;
+	}
+	readers_run(v, NULL, large_reader_run);
+	ok(vhd_close(v, &e), &e);
+	for (unsigned int i = 0; i < LARGE_LEVELS; i++)
+		close(fds[i]);
+}
+
 static void fixed(void **state)
 {
 	(void)state;
@@ -301,9 +465,8 @@ static void child(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fixed),
-		cmocka_unit_test(dynamic),
-		cmocka_unit_test(child),
+		cmocka_unit_test(fixed),   cmocka_unit_test(dynamic),      cmocka_unit_test(child),
+		cmocka_unit_test(readers), cmocka_unit_test(large_blocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
