@@ -54,6 +54,21 @@ static int bits_write(struct vhd *v, uint32_t idx, size_t first, size_t end, str
 	return rc;
 }
 
+/* Is all of [in_block, +len) of a block here, as far as can be told without a lock? */
+static bool is_surely_here(struct vhd *v, uint32_t idx, uint64_t in_block, uint64_t len,
+			   uint32_t *ret_sector)
+{
+	size_t first = (size_t)(in_block / VHD_SECTOR), run;
+	size_t end = (size_t)((in_block + len + VHD_SECTOR - 1) / VHD_SECTOR);
+	bool is_full = v->state[idx] & VHD_BLOCK_FULL, is_set;
+
+	*ret_sector = v->bat[idx];
+	if (*ret_sector == VHD_BAT_NONE || is_full)
+		return *ret_sector != VHD_BAT_NONE;
+	return vhd_bitmap_look(v, idx, first, end, &run, &is_set) && is_set && run == end - first &&
+	       v->bat[idx] == *ret_sector;
+}
+
 /* The block's place, made if need be; is all of [in_block, +len) here already? */
 static int block_get(struct vhd *v, uint32_t idx, uint64_t in_block, uint64_t len,
 		     uint32_t *ret_sector, bool *ret_is_here, struct vhd_err *e)
@@ -61,12 +76,9 @@ static int block_get(struct vhd *v, uint32_t idx, uint64_t in_block, uint64_t le
 	uint8_t *bits;
 	int rc = 0;
 
-	if (v->state[idx] & VHD_BLOCK_FULL) {
-		*ret_sector = v->bat[idx];
-		*ret_is_here = true;
-		if (*ret_sector != VHD_BAT_NONE)
-			return 0;
-	}
+	*ret_is_here = is_surely_here(v, idx, in_block, len, ret_sector);
+	if (*ret_is_here)
+		return 0;
 	pthread_mutex_lock(&v->map_lock);
 	if (v->bat[idx] == VHD_BAT_NONE)
 		rc = vhd_block_add(v, idx, e);
