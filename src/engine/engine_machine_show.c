@@ -238,13 +238,13 @@ static json_t *ports_list(const struct machine *m)
 	return a;
 }
 
-/* Paths of the host; a tmpfs has none. */
+/* Names of volumes, paths of the host; a tmpfs has neither. */
 static json_t *mounts_list(const struct machine_config *c)
 {
 	json_t *a = json_array();
 
 	for (uint32_t i = 0; i < c->n_mounts; i++)
-		if (c->mounts[i].kind == MACHINE_MOUNT_BIND)
+		if (c->mounts[i].kind != MACHINE_MOUNT_TMPFS)
 			(void)json_array_append_new(a, text(c->mounts[i].source));
 	return a;
 }
