@@ -2,10 +2,11 @@
 /*
  * vhd_alloc.c - places for blocks, and the footer that goes before them
  *
- * Blocks are laid one behind the other so that their data begins at a multiple of VHD_ALIGN; the
- * footer is in the last sector of the file, whose length is such a multiple too: the next block's
- * bitmap then covers the old footer. The footer is moved some blocks ahead at once, so that not
- * each block costs a write of it; vhd_tail_settle() takes it back.
+ * Blocks are laid one behind the other so that their data begins at a multiple of
+ * vhd_data_align(); the footer is in the last sector of the file, whose length is a multiple of
+ * VHD_ALIGN: the old one is left in the gap before the next block, or under its bitmap. The footer
+ * is moved some blocks ahead at once, so that not each block costs a write of it;
+ * vhd_tail_settle() takes it back.
  *
  * What a new block's place holds must read as zeros before the table names it: space beyond
  * `dirty_end` never held anything, space below is punched first, freed places were punched when
@@ -42,13 +43,13 @@ static int tail_write(struct vhd *v, uint64_t off, struct vhd_err *e)
 
 static uint64_t place_behind(const struct vhd *v, uint64_t end)
 {
-	return align_up(end + v->bitmap_size, VHD_ALIGN) - v->bitmap_size;
+	return align_up(end + v->bitmap_size, vhd_data_align(v)) - v->bitmap_size;
 }
 
 /* The footer behind as many blocks as may come soon. */
 static int file_grow(struct vhd *v, uint64_t place, struct vhd_err *e)
 {
-	uint64_t each = align_up(vhd_stride(v), VHD_ALIGN);
+	uint64_t each = align_up(vhd_stride(v), vhd_data_align(v));
 	uint64_t old = v->tail, tail;
 
 	tail = vhd_tail_of(place + vhd_stride(v) + MIN_OF(VHD_AHEAD_MAX, v->n_blocks - 1U) * each);

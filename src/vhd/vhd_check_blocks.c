@@ -123,7 +123,7 @@ bool vhd_survey_is_unended(const struct vhd_survey *s)
 	for (size_t i = 0; i < n; i++) {
 		uint64_t off = (uint64_t)bad[i].sector * VHD_SECTOR;
 
-		if (off < next || off - next >= VHD_ALIGN + VHD_FOOTER_SIZE)
+		if (off < next || off - next >= VHD_ALIGN_WIDE + VHD_FOOTER_SIZE)
 			return false;
 		next = off + s->stride;
 	}
@@ -187,7 +187,7 @@ struct gaps {
 
 static void gap_pass(struct gaps *g, uint64_t off, uint64_t len)
 {
-	if (off > g->cursor && off - g->cursor >= VHD_ALIGN) {
+	if (off > g->cursor && off - g->cursor >= VHD_ALIGN_WIDE) {
 		if (g->n++ == 0)
 			g->first = g->cursor;
 		g->bytes += off - g->cursor;

@@ -15,6 +15,7 @@
 #define VHD_BATMAP_SIZE 512U
 #define VHD_BAT_NONE    0xffffffffU
 #define VHD_ALIGN       4096U     /* data of blocks, length of files */
+#define VHD_ALIGN_WIDE  65536U    /* data of blocks, where vhd_data_align() says so */
 #define VHD_EPOCH       946684800 /* 2000-01-01 00:00:00 UTC as Unix time */
 #define VHD_NAME_BYTES  512U      /* parent's name in the header: UTF-16BE */
 #define VHD_LOCATOR_MAX 4096U     /* most bytes of a locator that are read */

@@ -90,6 +90,15 @@ static inline uint32_t vhd_block_size(const struct vhd *v)
 {
 	return 1U << v->block_shift;
 }
+/*
+ * What the offset of a new block's data is a multiple of. Wide lets the page cache keep 64 KiB as
+ * one piece; a hole of up to 60 KiB for each block is the price, which blocks of less than 2 MiB do
+ * not pay, nor disks of more than 128 GiB: sectors beyond 2 TiB have no number.
+ */
+static inline uint32_t vhd_data_align(const struct vhd *v)
+{
+	return v->block_shift >= 21 && v->n_blocks <= 65536 ? VHD_ALIGN_WIDE : VHD_ALIGN;
+}
 /* Bytes from a block's bitmap to its end. */
 static inline uint64_t vhd_stride(const struct vhd *v)
 {

@@ -135,7 +135,7 @@ uint64_t vhd_layout_gap(const struct vhd_layout *l, uint64_t len, uint64_t align
 
 uint64_t vhd_layout_place(const struct vhd *v, uint64_t from)
 {
-	return align_up(from + v->bitmap_size, VHD_ALIGN) - v->bitmap_size;
+	return align_up(from + v->bitmap_size, vhd_data_align(v)) - v->bitmap_size;
 }
 
 static int io_flush(struct vhd *v, struct vhd_err *e)

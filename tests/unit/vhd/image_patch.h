@@ -20,8 +20,8 @@
 #define IMG_SIZE   (10 * MIB)
 #define IMG_TABLE  1536U
 #define IMG_STRIDE (512 + 2 * MIB)
-#define IMG_PLACE  3584ULL /* of block 0: its bitmap */
-#define IMG_STEP   (4096 + 2 * MIB)
+#define IMG_PLACE  (65536ULL - 512) /* of block 0: its bitmap */
+#define IMG_STEP   (65536 + 2 * MIB)
 #define IMG_TAIL   (IMG_PLACE + 2 * IMG_STEP + IMG_STRIDE + 3584)
 #define IMG_LENGTH (IMG_TAIL + 512)
 

@@ -227,7 +227,7 @@ static void tables(void **state)
 		    AT(FILE, ENTRY(1), 3, 4)),
 		ROW("duplicate", VHD_ERROR, "table entry", "blocks 0 and 1 are both", 1, OPENS,
 		    AT(FILE, ENTRY(1), IMG_PLACE / 512, 4)),
-		ROW("overlap", VHD_ERROR, "table entry", "block 1 at sector 2055 overlaps block 0",
+		ROW("overlap", VHD_ERROR, "table entry", "block 1 at sector 2175 overlaps block 0",
 		    2, OPENS, AT(FILE, ENTRY(1), (IMG_PLACE + MIB) / 512, 4)),
 		ROW("overlap by a sector", VHD_ERROR, "table entry", "overlaps", 1, OPENS,
 		    AT(FILE, ENTRY(2), (IMG_PLACE + 2 * MIB) / 512, 4)),

@@ -136,7 +136,7 @@ static void row_run(const struct row *r)
 
 #define ENTRY(i) (IMG_TABLE + 4 * (i))
 #define BATMAP   2048U
-#define NEXT     ((IMG_TAIL) / 512) /* where block 1 or 4 would go */
+#define NEXT     ((IMG_PLACE + 3 * IMG_STEP) / 512) /* where block 1 or 4 would go */
 
 static void mended(void **state)
 {
@@ -190,7 +190,8 @@ static void left_alone(void **state)
 		/* entries that a write may not have left */
 		ROW("far away", DYNAMIC, 0, "", AT(FILE, ENTRY(1), 1 << 24, 4)),
 		ROW("a page too far", DYNAMIC, 0, "", AT(FILE, ENTRY(1), NEXT + 16, 4)),
-		ROW("into the last block", DYNAMIC, 0, "", AT(FILE, ENTRY(1), NEXT - 16, 4)),
+		ROW("into the last block", DYNAMIC, 0, "",
+		    AT(FILE, ENTRY(1), IMG_TAIL / 512 - 16, 4)),
 		ROW("one good, one not", DYNAMIC, 0, "", AT(FILE, ENTRY(1), NEXT, 4),
 		    AT(FILE, ENTRY(4), 1 << 24, 4)),
 		ROW("the same twice", DYNAMIC, 0, "", AT(FILE, ENTRY(1), NEXT, 4),
