@@ -87,6 +87,7 @@ static int package_fetch(struct kernel_scratch *s, const char *package, struct e
 static int package_take(struct kernel_scratch *s, char version[256], struct err *e)
 {
 	auto_buf modules = { 0 };
+	auto_buf drivers = { 0 };
 	auto_fd tree = -1;
 	char path[600];
 
@@ -104,9 +105,11 @@ static int package_take(struct kernel_scratch *s, char version[256], struct err 
 	}
 	if (tree < 0)
 		return err_set(e, errno, "open modules of %s", version);
-	if (kernel_modules_pack(tree, &modules, e) < 0)
+	if (kernel_modules_pack(tree, KERNEL_MODULES_VM, &modules, e) < 0 ||
+	    kernel_modules_pack(tree, KERNEL_MODULES_DISK, &drivers, e) < 0 ||
+	    file_write_atomic_at(s->fd, "modules", 0600, modules.data, modules.len, e) < 0)
 		return -e->code;
-	return file_write_atomic_at(s->fd, "modules", 0600, modules.data, modules.len, e);
+	return file_write_atomic_at(s->fd, KERNEL_DRIVERS_FILE, 0600, drivers.data, drivers.len, e);
 }
 
 static int scratch_tidy(struct kernel_scratch *s, struct err *e)

@@ -27,6 +27,20 @@ static const char *const wanted[] = {
 	"fuse",           "af_packet",      "ipv6",       "unix",
 };
 
+/* What a machine of somebody else's may have between the firmware and the root: buses, disks,
+ * network, the power button. The first that matters is Hyper-V's, the rest stand for QEMU and Xen.
+ */
+static const char *const wanted_disk[] = {
+	"hv_vmbus",       "hv_storvsc",      "hv_netvsc",    "hv_utils",
+	"hv_balloon",     "hyperv_keyboard", "xen_blkfront", "xen_netfront",
+	"virtio_pci",     "virtio_blk",      "virtio_scsi",  "virtio_net",
+	"virtio_rng",     "ata_piix",        "ata_generic",  "ahci",
+	"nvme",           "sd_mod",          "e1000",        "e1000e",
+	"8139cp",         "vmxnet3",         "button",       "evdev",
+	"crc32c_generic", "crc32c_intel",    "erofs",        "ext4",
+	"overlay",        "af_packet",       "ipv6",         "unix",
+};
+
 struct module_file {
 	char name[NAME_LEN]; /* with '_' */
 	char *path;          /* relative to the tree */
@@ -184,16 +198,18 @@ static int module_pack(struct module_tree *t, const char *name, unsigned depth, 
 	return 0;
 }
 
-int kernel_modules_pack(int dir_fd, struct buf *out, struct err *e)
+int kernel_modules_pack(int dir_fd, enum kernel_modules_for what, struct buf *out, struct err *e)
 {
+	const char *const *names = what == KERNEL_MODULES_DISK ? wanted_disk : wanted;
+	size_t n = what == KERNEL_MODULES_DISK ? ARRAY_SIZE(wanted_disk) : ARRAY_SIZE(wanted);
 	struct module_tree t = { .dir_fd = dir_fd };
 	auto_buf list = { 0 };
 	int rc = tree_walk(&t, "", 0, e);
 
 	if (rc == 0 && (cpio_add(out, "modules", S_IFDIR | 0755, NULL, 0) < 0))
 		rc = err_set(e, ENOMEM, "initrd");
-	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(wanted); i++)
-		rc = module_pack(&t, wanted[i], 0, out, &list, e);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = module_pack(&t, names[i], 0, out, &list, e);
 	if (rc == 0 && (cpio_add(out, "modules.list", S_IFREG | 0444, list.data, list.len) < 0 ||
 			cpio_end(out) < 0))
 		rc = err_set(e, ENOMEM, "initrd");

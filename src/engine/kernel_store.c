@@ -183,6 +183,55 @@ static int initrd_build(struct engine *g, int dir_fd, int *ret_fd, struct err *e
 	return 0;
 }
 
+/* The first kernel that has drivers, where the one that was meant has none. */
+static int drivers_find(struct engine *g, const char *name, int *ret_dir, struct err *e)
+{
+	char found[KERNEL_NAME_MAX + 1];
+	auto_dir d = NULL;
+	struct dirent *de;
+
+	if (name_resolve(g, name, found, e) < 0 || kernel_dir_open(g, found, ret_dir, e) < 0)
+		return -e->code;
+	if (faccessat(*ret_dir, KERNEL_DRIVERS_FILE, F_OK, 0) == 0)
+		return 0;
+	fd_drop(ret_dir);
+	d = name && *name ? NULL : dir_open_at(store_root_fd(engine_store(g)), "kernels", 0);
+	while (d && (de = readdir(d))) {
+		if (!name_is_valid(de->d_name) || kernel_dir_open(g, de->d_name, ret_dir, e) < 0)
+			continue;
+		if (faccessat(*ret_dir, KERNEL_DRIVERS_FILE, F_OK, 0) == 0)
+			return 0;
+		fd_drop(ret_dir);
+	}
+	return err_plain(e, ENOENT,
+			 "no kernel with the drivers of other machines is installed: run \"caisson "
+			 "kernel install\"");
+}
+
+int kernel_disk_open(struct engine *g, const char *name, const struct buf *order,
+		     int *ret_kernel_fd, struct buf *ret_initrd, struct err *e)
+{
+	auto_buf init = BUF_LIMIT(INITRD_MAX);
+	auto_fd dir = -1;
+
+	if (drivers_find(g, name, &dir, e) < 0 || init_read(g, &init, e) < 0)
+		return -e->code;
+	ret_initrd->max = INITRD_MAX;
+	/* The kernel calls /sbin/poweroff when Hyper-V or Xen asks it to shut down. */
+	if (cpio_add(ret_initrd, "dev", S_IFDIR | 0755, NULL, 0) < 0 ||
+	    cpio_add(ret_initrd, "sbin", S_IFDIR | 0755, NULL, 0) < 0 ||
+	    cpio_add(ret_initrd, "init", S_IFREG | 0755, init.data, init.len) < 0 ||
+	    cpio_add(ret_initrd, "sbin/poweroff", S_IFLNK | 0777, "/init", 5) < 0 ||
+	    cpio_add(ret_initrd, "sbin/reboot", S_IFLNK | 0777, "/init", 5) < 0 ||
+	    cpio_add(ret_initrd, "disk.order", S_IFREG | 0400, order->data, order->len) < 0 ||
+	    cpio_end(ret_initrd) < 0)
+		return err_set(e, ENOMEM, "initrd");
+	if (file_read_at(dir, KERNEL_DRIVERS_FILE, INITRD_MAX - ret_initrd->len, ret_initrd, e) < 0)
+		return -e->code;
+	*ret_kernel_fd = openat(dir, "kernel", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return *ret_kernel_fd < 0 ? err_set(e, errno, "open kernel") : 0;
+}
+
 static json_t *kernel_json_read(int dir_fd, struct err *e)
 {
 	auto_buf b = { 0 };

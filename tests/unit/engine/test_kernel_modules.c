@@ -41,7 +41,7 @@ static void pack(char list[500])
 	size_t at = 0, listed = 0, n = 0;
 
 	list[0] = '\0';
-	if (kernel_modules_pack(temp_dir.fd, &b, &e) < 0)
+	if (kernel_modules_pack(temp_dir.fd, KERNEL_MODULES_VM, &b, &e) < 0)
 		fail_msg("%s", e.msg);
 	while (cpio_next(&b, &at, &x)) {
 		if (strcmp(x.path, "modules.list") == 0) {
@@ -114,7 +114,7 @@ static void too_deep(void **state)
 		snprintf(next, sizeof(next), "m%d", i + 1);
 		module_put(path, next);
 	}
-	assert_int_equal(kernel_modules_pack(temp_dir.fd, &b, &e), -ELOOP);
+	assert_int_equal(kernel_modules_pack(temp_dir.fd, KERNEL_MODULES_VM, &b, &e), -ELOOP);
 }
 
 static void refused(void **state)
@@ -124,14 +124,14 @@ static void refused(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	assert_true(kernel_modules_pack(-1, &b, &e) < 0);
+	assert_true(kernel_modules_pack(-1, KERNEL_MODULES_VM, &b, &e) < 0);
 	module_put("erofs.ko", NULL);
 	module_put("ext4.ko", NULL);
-	assert_true(kernel_modules_pack(temp_dir.fd, &small, &e) < 0);
+	assert_true(kernel_modules_pack(temp_dir.fd, KERNEL_MODULES_VM, &small, &e) < 0);
 	buf_done(&small);
 	/* a packed one that is none: xz says so, or is not there */
 	module_put("overlay.ko.xz", NULL);
-	assert_true(kernel_modules_pack(temp_dir.fd, &b, &e) < 0);
+	assert_true(kernel_modules_pack(temp_dir.fd, KERNEL_MODULES_VM, &b, &e) < 0);
 }
 
 int main(void)
