@@ -6,6 +6,7 @@
  * process can then use pivot_root like any container.
  */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -31,12 +32,20 @@ static void mount_at(const char *type, const char *target, unsigned long flags, 
 		log_error("mount %s: %s", target, strerror(errno));
 }
 
+/* A bootable disk brings drivers of machines that this one is not, and what stands on them. */
+static bool is_of_no_device(int error)
+{
+	return error == ENODEV || error == ENOENT;
+}
+
 static void module_load(const char *path)
 {
 	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
+	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST &&
+		       !is_of_no_device(errno)))
 		log_error("module %s: %s", path, strerror(errno));
+	(void)unlink(path); /* memory that nobody reads again */
 }
 
 static void modules_load(void)

@@ -130,15 +130,35 @@ static int writable_mount(const struct agent_root *r, struct err *e)
 		if (mount(path, WRITABLE_DIR, "ext4", MS_NOATIME, "errors=remount-ro") < 0)
 			return err_set(e, errno, "mount the writable layer");
 	}
+	return 0;
+}
+
+static int overlay_mount(struct err *e)
+{
+	static const char options[] = "lowerdir=" IMAGE_DIR ",upperdir=" WRITABLE_DIR
+				      "/upper,workdir=" WRITABLE_DIR "/work";
+
 	if (directory(WRITABLE_DIR "/upper", e) < 0 || directory(WRITABLE_DIR "/work", e) < 0)
 		return -e->code;
-	return 0;
+	return mount("overlay", ROOT_DIR, "overlay", 0, options) < 0
+		       ? err_set(e, errno, "mount the root")
+		       : 0;
+}
+
+int disks_mount_devices(const char *image, const char *writable, struct err *e)
+{
+	if (directory(IMAGE_DIR, e) < 0 || directory(WRITABLE_DIR, e) < 0 ||
+	    directory(ROOT_DIR, e) < 0)
+		return -e->code;
+	if (mount(image, IMAGE_DIR, "erofs", MS_RDONLY | MS_NOATIME, NULL) < 0)
+		return err_set(e, errno, "mount the image");
+	if (mount(writable, WRITABLE_DIR, "ext4", MS_NOATIME, "errors=remount-ro") < 0)
+		return err_set(e, errno, "mount the writable layer");
+	return overlay_mount(e);
 }
 
 int disks_mount_root(const struct agent_root *r, struct err *e)
 {
-	static const char options[] = "lowerdir=" IMAGE_DIR ",upperdir=" WRITABLE_DIR
-				      "/upper,workdir=" WRITABLE_DIR "/work";
 	char path[32];
 
 	if (directory(IMAGE_DIR, e) < 0 || directory(WRITABLE_DIR, e) < 0 ||
@@ -146,11 +166,7 @@ int disks_mount_root(const struct agent_root *r, struct err *e)
 		return -e->code;
 	if (mount(path, IMAGE_DIR, "erofs", MS_RDONLY | MS_NOATIME, NULL) < 0)
 		return err_set(e, errno, "mount the image");
-	if (writable_mount(r, e) < 0)
-		return -e->code;
-	if (mount("overlay", ROOT_DIR, "overlay", 0, options) < 0)
-		return err_set(e, errno, "mount the root");
-	return 0;
+	return writable_mount(r, e) < 0 ? -e->code : overlay_mount(e);
 }
 
 /* A slot of a template is one sector: this kernel has not seen yet what is in it now. */

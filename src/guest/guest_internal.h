@@ -27,6 +27,10 @@
 /* boot.c: mounts, modules, limits of a fresh kernel. Errors go to the console. */
 void boot_up(void);
 void boot_power_off(void) __attribute__((noreturn));
+
+/* disk_boot.c: process 1 of a bootable disk, where no host of ours is; `order`: of its initrd. */
+#define DISK_ORDER_FILE "/disk.order"
+void disk_boot(int order_fd) __attribute__((noreturn));
 must_check int boot_port_open(int *ret_fd, struct err *e);
 
 /* identity.c, netlink.c */
@@ -37,6 +41,8 @@ must_check int netlink_loopback_up(struct err *e);
 /* disks.c: make ROOT_DIR of the machine's disks; the block device of a slot: "vda" */
 must_check int disks_find(uint32_t slot, char name[16], struct err *e);
 must_check int disks_mount_root(const struct agent_root *r, struct err *e);
+/* The same of two block devices. */
+must_check int disks_mount_devices(const char *image, const char *writable, struct err *e);
 void disks_unmount_root(void);
 /* The disks that an order's mounts name, with what the host put in the template's empty slots. */
 must_check int disks_refresh(const struct agent_run *r, struct err *e);
@@ -54,6 +60,11 @@ struct stage {
 };
 must_check int stage_start(struct stage *s, struct err *e);
 void stage_done(struct stage *s);
+
+struct process_io;
+/* Tell it what to be; 0 once it runs, else the exit code for the user and the text. */
+int stage_order(struct stage *s, struct agent_bytes payload, const struct process_io *io,
+		char *text, size_t len);
 
 /* process.c: from an order to a running program */
 struct process_io { /* the child's ends; owned by the caller */

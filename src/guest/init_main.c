@@ -3,8 +3,10 @@
  * init_main.c - caisson-init: PID 1 and agent of the guest
  *
  * boots (boot.c), opens the agent's port, says READY, and then carries out the host's frames in
- * order, one at a time, in one thread. It never exits: what cannot go on powers the machine off.
+ * order, one at a time, in one thread; on a bootable disk disk_boot.c takes over instead. It never
+ * exits: what cannot go on powers the machine off.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -212,14 +214,27 @@ static int agent_start(struct agent *a, struct err *e)
 	return 0;
 }
 
-int main(void)
+/* As /sbin/poweroff and /sbin/reboot, which the kernel calls when a hypervisor asks it to. */
+static int ask_init(const char *name)
+{
+	return kill(1, strstr(name, "reboot") ? SIGINT : SIGTERM) < 0;
+}
+
+int main(int argc, char **argv)
 {
 	struct agent a = { .port = -1, .in = BUF_LIMIT(4 * AGENT_PAYLOAD_MAX) };
 	struct err e = { 0 };
+	int order;
+
+	if (getpid() != 1)
+		return ask_init(argc > 0 ? argv[0] : "");
 
 	/* The kernel gives PID 1 its console as stderr. */
 	log_init("caisson-init", LOG_LEVEL_INFO, STDERR_FILENO);
+	order = open(DISK_ORDER_FILE, O_RDONLY | O_CLOEXEC);
 	boot_up();
+	if (order >= 0)
+		disk_boot(order);
 	if (agent_start(&a, &e) < 0 || loop_run(a.loop, &e) < 0)
 		log_error("%s", e.msg);
 	boot_power_off();

@@ -309,6 +309,40 @@ int stage_start(struct stage *s, struct err *e)
 	return -e->code;
 }
 
+/* Wait for the end of the socket (running), or for the reason why not. */
+static int running_wait(int sock, char *text, size_t len)
+{
+	struct stage_answer a = { 0 };
+	ssize_t n = recv(sock, &a, sizeof(a), 0);
+
+	if (n == 0)
+		return 0;
+	a.text[sizeof(a.text) - 1] = '\0';
+	snprintf(text, len, "%s",
+		 n == (ssize_t)sizeof(a) ? a.text : "the process could not be started");
+	return n == (ssize_t)sizeof(a) && a.code ? (int)a.code : 125;
+}
+
+int stage_order(struct stage *s, struct agent_bytes payload, const struct process_io *io,
+		char *text, size_t len)
+{
+	struct stage_order o = { .len = payload.len };
+	int fds[3] = { io->in, io->out, io->err };
+	const uint8_t *p = payload.data;
+
+	s->is_used = true;
+	if (fd_send(s->sock, &o, sizeof(o), fds, 3) < 0)
+		return running_wait(s->sock, text, len) ?: 125;
+	for (uint32_t at = 0; at < payload.len;) {
+		uint32_t n = MIN_OF(payload.len - at, 32768U);
+
+		if (send(s->sock, p + at, n, MSG_NOSIGNAL) < 0)
+			return 125;
+		at += n;
+	}
+	return running_wait(s->sock, text, len);
+}
+
 void stage_done(struct stage *s)
 {
 	if (s->pid > 0)

@@ -99,27 +99,6 @@ static int answer_wait(int sock, char *text, size_t len)
 	return n == (ssize_t)sizeof(a) && a.code ? (int)a.code : 125;
 }
 
-static int main_start(struct streams *s, struct stream *st, struct agent_bytes payload,
-		      const struct process_io *io, char *text, size_t len)
-{
-	struct stage_order o = { .len = payload.len };
-	int fds[3] = { io->in, io->out, io->err };
-	const uint8_t *p = payload.data;
-
-	st->pid = s->stage.pid;
-	s->stage.is_used = true;
-	if (fd_send(s->stage.sock, &o, sizeof(o), fds, 3) < 0)
-		return answer_wait(s->stage.sock, text, len) ?: 125;
-	for (uint32_t at = 0; at < payload.len;) {
-		uint32_t n = MIN_OF(payload.len - at, 32768U);
-
-		if (send(s->stage.sock, p + at, n, MSG_NOSIGNAL) < 0)
-			return 125;
-		at += n;
-	}
-	return answer_wait(s->stage.sock, text, len);
-}
-
 static _Noreturn void exec_child(const struct stage *stage, const struct agent_run *r,
 				 const struct process_io *io, int sock)
 {
@@ -189,8 +168,10 @@ void streams_run_frame(struct streams *s, const struct agent_frame *f)
 	} else if ((r.flags & AGENT_RUN_MAIN) && disks_refresh(&r, &e) < 0) {
 		snprintf(text, sizeof(text), "%s", e.msg);
 	} else {
+		if (r.flags & AGENT_RUN_MAIN)
+			st->pid = s->stage.pid;
 		code = r.flags & AGENT_RUN_MAIN
-			       ? main_start(s, st, f->payload, &io, text, sizeof(text))
+			       ? stage_order(&s->stage, f->payload, &io, text, sizeof(text))
 			       : exec_start(s, st, &r, &io, text, sizeof(text));
 	}
 	io_done(&io);

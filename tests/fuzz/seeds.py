@@ -288,6 +288,16 @@ def seeds_userdb():
         put("userdb", "%02d" % i, spec + b"\0" + passwd + b"\0" + group)
 
 
+def seeds_dhcp():
+    def message(options, ip=b"\x0a\0\2\x0f"):
+        head = b"\2\1\6\0\1\2\3\4" + b"\0" * 8 + ip + b"\0" * 8 + b"\2\0\0\0\0\1"
+        return head + b"\0" * (236 - len(head)) + b"\x63\x82\x53\x63" + options
+    full = b"\x35\1\5\1\4\xff\xff\xff\0\3\4\x0a\0\2\2\6\4\x0a\0\2\3\x33\4\0\1\0\0\x36\4\x0a\0\2\2\x1a\2\5\xdc\xff"
+    for i, m in enumerate([message(full), message(b"\x35\1\2"), message(b"\x35\1\6"), message(full[:-9]), message(full, b"\xe0\0\0\1"),
+                           message(b"\x35\1\5\6\x10" + bytes(range(16))), message(b"")[:239]]):
+        put("dhcp", "%02d" % i, m)
+
+
 # ---- virtual hard disks ----
 
 def vhd_sum(raw, at):
