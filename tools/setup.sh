@@ -8,7 +8,8 @@ set -euo pipefail
 build="gcc libc6-dev meson ninja-build pkg-config libcurl4-openssl-dev libssl-dev libjansson-dev libsqlite3-dev
 	libseccomp-dev libzstd-dev libisal-dev zlib1g-dev libcmocka-dev
 	libfuse3-dev nbdkit-plugin-dev"
-run="qemu-system-x86 qemu-system-common passt e2fsprogs ca-certificates nbdkit fuse3"
+run="qemu-system-x86 qemu-system-common passt e2fsprogs ca-certificates nbdkit fuse3
+	grub-pc-bin grub-common"
 image="mmdebstrap umoci busybox-static"
 demo="docker-registry curl"
 test="clang clang-format libclang-rt-14-dev bats jq skopeo podman runc buildah erofs-utils qemu-utils xz-utils

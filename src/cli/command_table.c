@@ -329,6 +329,15 @@ static const struct flag disk_convert_rows[] = {
 	TEXT("to", 'O', to, "format",
 	     "Format of the output: raw, vhd, vhd-fixed, vhd-dynamic, qcow2, vmdk, vhdx"),
 };
+static const struct flag disk_export_rows[] = {
+	BOOL("bootable", 0, is_bootable, "With a boot loader and a kernel"),
+	FOR,
+	BOOL("force", 0, is_forced, "Replace a file that is there"),
+	TEXT("kernel", 0, kernel, "name",
+	     "Kernel of the disk, see caisson kernel ls (default: the default, or one that can)"),
+	QUIET,
+	TEXT("size", 0, size, "bytes", "Size of the disk (default: the image and 1 GiB)"),
+};
 static const struct flag disk_diff_rows[] = {
 	BOOL("exit-code", 0, with_exit_code, "End with 2 if there are differences"),
 	FORMAT_LIST,
@@ -520,6 +529,12 @@ const struct command commands[] = {
 	  "Formats are given by -f and -O, or by the ends of the names; content is never looked at. qcow2, "
 	  "vmdk and vhdx need qemu-img; an image that names other files is refused.",
 	  cmd_disk_convert, FLAGS(struct disk_flags, disk_convert_rows), 2, 2, false, "file" },
+	{ "disk export", NULL, "IMAGE OUTPUT", "Make a bootable disk of an image",
+	  "A fixed VHD for Hyper-V (generation 1), Azure, XenServer or QEMU: boot loader (packages "
+	  "grub-pc-bin, grub-common), a kernel of caisson kernel install, the image, and a file system for "
+	  "what is written, which stays. The image's command runs with an address from DHCP; the machine "
+	  "ends with it. With --for, a size of the disk is still rounded up to whole MiB.",
+	  cmd_disk_export, FLAGS(struct disk_flags, disk_export_rows), 2, 2, false, "image" },
 	{ "disk diff", NULL, "FILE OTHER", "List the ranges in which two disks differ", NULL,
 	  cmd_disk_diff, FLAGS(struct disk_flags, disk_diff_rows), 2, 2, false, "file" },
 	{ "disk reparent", NULL, "FILE PARENT", "Name another parent",
