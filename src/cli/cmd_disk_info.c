@@ -254,8 +254,8 @@ static int chain_rows(struct vhd *disk, json_t *rows, struct err *e)
 int cmd_disk_chain(struct cli *c, const void *options, const struct args *a)
 {
 	static const struct format_column columns[] = {
-		{ "DEPTH", "Depth" }, { "FILE", "File" },        { "TYPE", "Type" },
-		{ "SIZE", "Size" },   { "ON DISK", "FileSize" }, { "BLOCKS", "Blocks" },
+		{ "DEPTH", "Depth" }, { "FILE", "File" },          { "TYPE", "Type" },
+		{ "SIZE", "Size" },   { "FILE SIZE", "FileSize" }, { "BLOCKS", "Blocks" },
 		{ "ID", "ID" },
 	};
 	const struct disk_flags *o = options;

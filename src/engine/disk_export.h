@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * disk_export.h - an image as a bootable disk (doc/design/bootable.md)
+ * disk_export.h - an image as a bootable disk (doc/design/007-bootable-disks.md)
  */
 #ifndef DISK_EXPORT_H
 #define DISK_EXPORT_H
