@@ -41,14 +41,17 @@ static int lock_take(struct keeper *k, struct err *e)
 	return 0;
 }
 
-/* Before anything is made for a machine that another process may just have removed. */
+/* Before anything is made for a machine that another process has just removed, or is removing: in
+ * that case the directory was made anew here behind its back. */
 static int record_read(struct keeper *k, const char *id, struct err *e)
 {
 	int rc = vm_record_get(k->db, id, &k->config, &k->state, e);
 	struct err ignored = { 0 }; /* the record's error is the one to tell */
 	char name[16 + MACHINE_ID_LEN];
 
-	if (rc != -ENOENT)
+	if (rc == 0 && k->state.status == MACHINE_DEAD)
+		rc = err_plain(e, EBUSY, "the machine is being removed");
+	else if (rc != -ENOENT)
 		return rc;
 	snprintf(name, sizeof(name), "machines/%s", id);
 	(void)!tree_remove_at(store_run_fd(engine_store(k->g)), name, &ignored);
@@ -71,8 +74,6 @@ int record_open(struct keeper *k, const char *id, struct err *e)
 	if (dir_open(store_run_fd(s), id, &k->run_fd, e) < 0 || lock_take(k, e) < 0 ||
 	    record_read(k, id, e) < 0)
 		return -e->code;
-	if (k->state.status == MACHINE_DEAD)
-		return err_plain(e, EBUSY, "the machine is being removed");
 	if (dir_open(store_root_fd(s), id, &k->data_fd, e) < 0)
 		return -e->code;
 	snprintf(k->run_path, sizeof(k->run_path), "%s/machines/%s", store_run_path(s), id);
