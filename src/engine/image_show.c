@@ -9,18 +9,22 @@
 #include "engine_internal.h"
 #include "image_inspect.h"
 #include "json_text.h"
+#include "log.h"
 #include "ref.h"
 #include "store_write.h"
 
 int engine_image_list(struct engine *g, json_t **ret, struct err *e)
 {
 	auto_free struct store_image *list = NULL;
+	struct err ignored = { 0 }; /* the list is right without it */
 	struct store *s;
 	json_t *a;
 	uint32_t n;
 
 	if (engine_store_need(g, &s, e) < 0 || store_image_list(s, &list, &n, e) < 0)
 		return -e->code;
+	if (store_index_mend(s, &ignored) < 0)
+		log_debug("%s", ignored.msg);
 	json_build_begin();
 	a = json_array();
 	for (uint32_t i = 0; i < n; i++)

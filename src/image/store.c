@@ -23,7 +23,7 @@
 #define LAYOUT_TEXT "{\"imageLayoutVersion\":\"1.0.0\"}\n"
 #define INDEX_EMPTY                                                                                \
 	"{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\","          \
-	"\"manifests\":[]}\n"
+	"\"manifests\":[]}"
 
 static int path_absolute(const char *path, char **ret, struct err *e)
 {

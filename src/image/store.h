@@ -76,6 +76,8 @@ must_check int store_image_find(struct store *s, const char *name, struct store_
 				struct err *e);
 must_check int store_image_list(struct store *s, struct store_image **ret, uint32_t *ret_n,
 				struct err *e); /* caller frees *ret */
+/* index.json as the database has it, where a command that was killed left it behind. */
+must_check int store_index_mend(struct store *s, struct err *e);
 must_check int store_image_disk(struct store *s, const char *image_id, struct store_disk *ret,
 				struct err *e);
 /* The config document's bytes (verified). Caller frees. */

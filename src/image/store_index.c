@@ -14,6 +14,7 @@
 
 #define INDEX_LOCK     ".index.lock"
 #define LOCK_WAIT_MS   20000
+#define INDEX_MAX      (64U << 20)
 #define INDEX_TYPE     "application/vnd.oci.image.index.v1+json"
 #define REF_ANNOTATION "org.opencontainers.image.ref.name"
 
@@ -59,24 +60,49 @@ static int entries_read(struct store *s, json_t *list, struct err *e)
 	return rc;
 }
 
+static char *text_make(struct store *s, struct err *e)
+{
+	json_t *list = json_array();
+	json_t *j = json_pack("{s:i, s:s, s:o}", "schemaVersion", 2, "mediaType", INDEX_TYPE,
+			      "manifests", list);
+	char *text = NULL;
+
+	if (!j)
+		(void)err_set(e, ENOMEM, "index.json");
+	else if (entries_read(s, list, e) < 0)
+		(void)err_wrap(e, "index.json");
+	else if (!(text = json_text(j, JSON_COMPACT)))
+		(void)err_set(e, ENOMEM, "index.json");
+	json_decref(j);
+	return text;
+}
+
 int store_index_write(struct store *s, struct err *e)
 {
 	auto_free char *text = NULL;
-	json_t *list = json_array(), *j;
 	auto_fd lock = -1;
 
-	j = json_pack("{s:i, s:s, s:o}", "schemaVersion", 2, "mediaType", INDEX_TYPE, "manifests",
-		      list);
-	if (!j)
-		return err_set(e, ENOMEM, "index.json");
-	if (store_lock(s, INDEX_LOCK, STORE_LOCK_EXCLUSIVE, LOCK_WAIT_MS, &lock, e) < 0 ||
-	    entries_read(s, list, e) < 0) {
-		json_decref(j);
+	if (store_lock(s, INDEX_LOCK, STORE_LOCK_EXCLUSIVE, LOCK_WAIT_MS, &lock, e) < 0)
 		return err_wrap(e, "index.json");
-	}
-	text = json_text(j, JSON_COMPACT);
-	json_decref(j);
+	text = text_make(s, e);
 	if (!text)
-		return err_set(e, ENOMEM, "index.json");
+		return -e->code;
+	return file_write_atomic_at(s->root_fd, "index.json", 0600, text, strlen(text), e);
+}
+
+int store_index_mend(struct store *s, struct err *e)
+{
+	auto_free char *text = NULL;
+	auto_buf now = { 0 };
+	auto_fd lock = -1;
+
+	if (store_lock(s, INDEX_LOCK, STORE_LOCK_EXCLUSIVE, 0, &lock, e) < 0)
+		return e->code == EBUSY ? 0 : -e->code; /* it is being written */
+	text = text_make(s, e);
+	if (!text)
+		return -e->code;
+	if (file_read_at(s->root_fd, "index.json", INDEX_MAX, &now, e) == 0 &&
+	    now.len == strlen(text) && memcmp(now.data, text, now.len) == 0)
+		return 0;
 	return file_write_atomic_at(s->root_fd, "index.json", 0600, text, strlen(text), e);
 }

@@ -4,8 +4,9 @@
  *
  * Order of a commit: (1) sync what is new: blobs still in partial/, layers written in this boot,
  * metadata; (2) give it its final names, sync the directories; (3) record it in the database,
- * synced; (4) index.json, which is made from the database and may lag behind after a crash.
- * Before (3) nothing refers to the new files, so each prefix of the order is a good store.
+ * synced; (4) index.json, which is made from the database and lags behind after a crash until
+ * images are listed. Before (3) nothing refers to the new files, so each prefix of the order is a
+ * good store.
  */
 #include <fcntl.h>
 #include <string.h>

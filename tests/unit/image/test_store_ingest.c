@@ -70,6 +70,25 @@ static void image_is_there(struct store *s, const char *name, const char *id)
 	store_disk_done(&d);
 }
 
+/* A command that was killed between the database and the file leaves an old one, or none. */
+static void index_is_mended(struct store *s, const char *index)
+{
+	struct err e = { 0 };
+
+	for (int has_old = 0; has_old < 2; has_old++) {
+		char *now;
+
+		assert_int_equal(unlinkat(store_root_fd(s), "index.json", 0), 0);
+		if (has_old)
+			assert_int_equal(fixture_write(store_root_fd(s), "index.json", "{}", 2, &e),
+					 0);
+		assert_int_equal(store_index_mend(s, &e), 0);
+		now = fixture_read(s, "index.json");
+		assert_string_equal(now, index);
+		free(now);
+	}
+}
+
 static void whole_image(void **state)
 {
 	struct place *p = *state;
@@ -88,6 +107,7 @@ static void whole_image(void **state)
 	index = fixture_read(p->s, "index.json");
 	assert_non_null(index);
 	assert_non_null(strstr(index, "one"));
+	index_is_mended(p->s, index);
 	free(index);
 	assert_int_equal(fixture_count(p->s, "partial"), 0);
 	assert_int_equal(fixture_count(p->s, "blobs/sha256"), 4); /* config, manifest, two layers */
