@@ -41,6 +41,13 @@ teardown() { remove_all; }
 	[ "$(caisson logs cc | tail -n 1)" = 30 ]
 }
 
+@test "a full disk of the host: the app gets an error, and goes on when there is room" {
+	unshare --mount true || skip "mounts of its own take root"
+	said=$(unshare --mount bash "$BATS_TEST_DIRNAME/host_full.bash" 3>&-)
+	echo "$said"
+	[ "$said" = "done" ]
+}
+
 @test "redis: what was acknowledged survives kill -9 of the VMM" {
 	port=$(free_port)
 	caisson run -d --name rr -p "127.0.0.1:$port:6379" "$REGISTRY/redis"

@@ -219,7 +219,8 @@ static int disk_add(struct qemu_argv *a, const struct vm_disk *d, unsigned slot,
 		    slot, n);
 	}
 	ARG("-device");
-	ARG("virtio-blk-device,drive=n%u,serial=disk%u", slot, slot);
+	/* QEMU's default stops the machine when the host has no room: the app is told instead */
+	ARG("virtio-blk-device,drive=n%u,serial=disk%u,werror=report", slot, slot);
 	return rc;
 }
 
