@@ -29,6 +29,8 @@ import() {
 }
 # inside COMMAND...: in a machine of it
 inside() { caisson run --rm --network none "tricky/$NAME" "$@"; }
+# held_by_images: KiB
+held_by_images() { (cd "$CAISSON_ROOT" && du -skc blobs images layers | tail -n 1 | cut -f 1); }
 # same WHAT EXPECTED GOT
 same() { [ "$2" = "$3" ] || complain "$1: expected '$2', got '$3'"; }
 
@@ -133,9 +135,10 @@ same() { [ "$2" = "$3" ] || complain "$1: expected '$2', got '$3'"; }
 }
 
 @test "the four sparse formats: the same file, and its holes cost nothing" {
-	before=$(du -sk "$CAISSON_ROOT" | cut -f 1)
+	# the rest of the store holds the template that an earlier test's machine may be making just now
+	before=$(held_by_images)
 	import sparse
-	after=$(du -sk "$CAISSON_ROOT" | cut -f 1)
+	after=$(held_by_images)
 	[ $((after - before)) -lt 4096 ]
 	inside sh -c 'md5sum sparse-*; stat -c %s sparse-gnu' >got
 	[ "$(grep -c sparse- got)" = 4 ]
