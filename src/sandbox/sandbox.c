@@ -6,11 +6,15 @@
  * routed; nor for a disk's server, which can make no socket); limits; Landlock; capabilities;
  * system calls. Each wall stands without the others: a kernel without namespaces for ordinary users
  * or without Landlock still has the system call filter, in which an unpack worker can open nothing.
+ *
+ * A program of others opens its files by itself, with root's right to read those of other users
+ * where root started it: that one capability stays, behind Landlock only.
  */
 #include "sandbox.h"
 
 #include <linux/capability.h>
 #include <sched.h>
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -28,6 +32,7 @@ static const struct limits {
 	[SANDBOX_FETCH] = { 1024, 256 * GIB, 4 * GIB },
 	[SANDBOX_MOUNT] = { 1024, RLIM_INFINITY, 4 * GIB },
 	[SANDBOX_DISK] = { 1024, RLIM_INFINITY, 4 * GIB },
+	[SANDBOX_PROGRAM] = { 1024, RLIM_INFINITY, 4 * GIB },
 };
 _Static_assert(ARRAY_SIZE(limits) == SANDBOX_KIND_COUNT_, "limits for each kind");
 
@@ -43,10 +48,11 @@ static int limit_set(__rlimit_resource_t what, rlim_t value, struct err *e)
 	return setrlimit(what, &r) < 0 ? err_set(e, errno, "setrlimit") : 0;
 }
 
-static int limits_set(const struct limits *l, struct err *e)
+static int limits_set(const struct limits *l, unsigned int cpu_s, struct err *e)
 {
 	if (limit_set(RLIMIT_CORE, 0, e) < 0 || limit_set(RLIMIT_NOFILE, l->files, e) < 0 ||
-	    limit_set(RLIMIT_FSIZE, l->file_size, e) < 0)
+	    limit_set(RLIMIT_FSIZE, l->file_size, e) < 0 ||
+	    (cpu_s && limit_set(RLIMIT_CPU, cpu_s, e) < 0))
 		return -e->code;
 #ifndef __SANITIZE_ADDRESS__ /* its shadow is terabytes of address space */
 	if (limit_set(RLIMIT_AS, l->memory, e) < 0)
@@ -55,36 +61,46 @@ static int limits_set(const struct limits *l, struct err *e)
 	return 0;
 }
 
-static void namespaces_leave(void)
+/* In a user namespace of its own root would have no right to others' files. */
+static void namespaces_leave(bool keeps_user)
 {
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) < 0)
+	if (unshare((keeps_user ? 0 : CLONE_NEWUSER) | CLONE_NEWNET | CLONE_NEWIPC) < 0)
 		log_debug("sandbox: no namespaces of its own: %s", strerror(errno));
 }
 
-static int capabilities_drop(struct err *e)
+/* All, but those of `kept` (bits) that it has. */
+static int capabilities_drop(uint32_t kept, struct err *e)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { 0 };
+	struct __user_cap_data_struct had[2] = { 0 }, has[2] = { 0 };
 
+	if (syscall(SYS_capget, &head, had) < 0)
+		return err_set(e, errno, "sandbox: capabilities");
+	has[0].permitted = has[0].effective = kept & had[0].permitted;
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+		if ((cap > 31 || !(has[0].permitted & 1U << cap)) &&
+		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 			break; /* an ordinary user may not, and with no-new-privs need not */
-	if (syscall(SYS_capset, &head, none) < 0)
+	if (syscall(SYS_capset, &head, has) < 0)
 		return err_set(e, errno, "sandbox: drop capabilities");
 	return 0;
 }
 
 int sandbox_enter(const struct sandbox_policy *p, struct err *e)
 {
+	bool is_roots_program = p->kind == SANDBOX_PROGRAM && geteuid() == 0, has_landlock = false;
+
 	if ((unsigned int)p->kind >= SANDBOX_KIND_COUNT_)
 		return err_plain(e, EINVAL, "sandbox of an unknown kind");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_set(e, errno, "sandbox: prctl");
 	if (p->kind != SANDBOX_FETCH && p->kind != SANDBOX_DISK)
-		namespaces_leave();
-	if (limits_set(&limits[p->kind], e) < 0 || sandbox_landlock(p, e) < 0 ||
-	    capabilities_drop(e) < 0)
+		namespaces_leave(is_roots_program);
+	if (limits_set(&limits[p->kind], p->cpu_s, e) < 0 ||
+	    sandbox_landlock(p, &has_landlock, e) < 0 ||
+	    capabilities_drop(is_roots_program && has_landlock ? 1U << CAP_DAC_READ_SEARCH : 0U,
+			      e) < 0)
 		return -e->code;
 	return sandbox_seccomp(p->kind, e);
 }

@@ -15,22 +15,26 @@
 #include "err.h"
 
 enum sandbox_kind {
-	SANDBOX_UNPACK, /* reads and writes open descriptors, has threads; opens nothing */
-	SANDBOX_FETCH,  /* and connects to the network, reads what name lookup and TLS need */
-	SANDBOX_MOUNT,  /* as SANDBOX_UNPACK, with files of any size: disks that a FUSE server has
-			   open */
-	SANDBOX_DISK,   /* as SANDBOX_MOUNT, and talks to who is on a socket that is open; the
-			   namespaces are its starter's business */
+	SANDBOX_UNPACK,  /* reads and writes open descriptors, has threads; opens nothing */
+	SANDBOX_FETCH,   /* and connects to the network, reads what name lookup and TLS need */
+	SANDBOX_MOUNT,   /* as SANDBOX_UNPACK, with files of any size: disks that a FUSE server has
+			    open */
+	SANDBOX_DISK,    /* as SANDBOX_MOUNT, and talks to who is on a socket that is open; the
+			    namespaces are its starter's business */
+	SANDBOX_PROGRAM, /* becomes a program of others, which opens the policy's files and what
+			    programs consist of; no network, no other process */
 	SANDBOX_KIND_COUNT_
 };
 
 struct sandbox_policy {
 	enum sandbox_kind kind;
-	/* SANDBOX_FETCH; all borrowed, all directories */
-	const int *dir_fds; /* files beneath may be read, written and made */
+	/* SANDBOX_FETCH: directories; SANDBOX_PROGRAM: files; all borrowed */
+	const int *dir_fds; /* these, and files beneath, may be read, written and made */
 	size_t n_dir_fds;
-	const int *read_fds; /* files beneath may be read */
+	const int *read_fds; /* these, and files beneath, may be read */
 	size_t n_read_fds;
+	int program_fd;     /* SANDBOX_PROGRAM: the program */
+	unsigned int cpu_s; /* most processor time; 0: any */
 };
 
 must_check int sandbox_enter(const struct sandbox_policy *p, struct err *e);

@@ -3,8 +3,9 @@
  * sandbox_landlock.c - which files may still be opened
  *
  * Every right that this kernel's Landlock knows is taken away, then given back beneath the
- * directories of the policy and, for downloads, the files that name lookup and TLS read. glibc has
- * no functions for these system calls.
+ * directories of the policy and, for downloads, the files that name lookup and TLS read; for
+ * programs of others, what the distribution has installed. glibc has no functions for these system
+ * calls.
  */
 #include <fcntl.h>
 #include <linux/landlock.h>
@@ -73,6 +74,11 @@ static const char *const fetch_paths[] = {
 	"/dev/random",
 };
 
+/* What the loader and a program's modules read: no file of a user. */
+static const char *const program_paths[] = {
+	"/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/urandom",
+};
+
 static uint64_t access_known(int abi)
 {
 	uint64_t fs = (1ULL << 13) - 1; /* Linux 5.13 */
@@ -100,25 +106,41 @@ static int rule_add(int ruleset, int fd, uint64_t access, struct err *e)
 	return 0;
 }
 
-static int fetch_rules_add(int ruleset, const struct sandbox_policy *p, uint64_t known,
-			   struct err *e)
+/* What is not there needs no rule. */
+static int paths_add(int ruleset, const char *const *paths, size_t n, uint64_t access,
+		     struct err *e)
 {
+	for (size_t i = 0; i < n; i++) {
+		auto_fd fd = open(paths[i], O_PATH | O_CLOEXEC);
+
+		if (fd >= 0 && rule_add(ruleset, fd, access, e) < 0)
+			return -e->code;
+	}
+	return 0;
+}
+
+static int rules_add(int ruleset, const struct sandbox_policy *p, uint64_t known, struct err *e)
+{
+	static const char *const null = "/dev/null";
+	const uint64_t run = ACCESS_READ | LANDLOCK_ACCESS_FS_EXECUTE;
+
+	if (p->kind != SANDBOX_FETCH && p->kind != SANDBOX_PROGRAM)
+		return 0;
 	for (size_t i = 0; i < p->n_dir_fds; i++)
 		if (rule_add(ruleset, p->dir_fds[i], ACCESS_WRITE & known, e) < 0)
 			return -e->code;
 	for (size_t i = 0; i < p->n_read_fds; i++)
 		if (rule_add(ruleset, p->read_fds[i], ACCESS_READ, e) < 0)
 			return -e->code;
-	for (size_t i = 0; i < ARRAY_SIZE(fetch_paths); i++) {
-		auto_fd fd = open(fetch_paths[i], O_PATH | O_CLOEXEC);
-
-		if (fd >= 0 && rule_add(ruleset, fd, ACCESS_READ, e) < 0)
-			return -e->code;
-	}
-	return 0;
+	if (p->kind == SANDBOX_FETCH)
+		return paths_add(ruleset, fetch_paths, ARRAY_SIZE(fetch_paths), ACCESS_READ, e);
+	if (rule_add(ruleset, p->program_fd, run, e) < 0 ||
+	    paths_add(ruleset, &null, 1, ACCESS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE, e) < 0)
+		return -e->code;
+	return paths_add(ruleset, program_paths, ARRAY_SIZE(program_paths), run, e);
 }
 
-int sandbox_landlock(const struct sandbox_policy *p, struct err *e)
+int sandbox_landlock(const struct sandbox_policy *p, bool *ret_is_there, struct err *e)
 {
 	int abi =
 		(int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -128,6 +150,7 @@ int sandbox_landlock(const struct sandbox_policy *p, struct err *e)
 
 	if (abi < 1) {
 		log_debug("sandbox: this kernel has no Landlock");
+		*ret_is_there = false;
 		return 0;
 	}
 	if (abi >= 4 && p->kind != SANDBOX_FETCH) {
@@ -137,9 +160,10 @@ int sandbox_landlock(const struct sandbox_policy *p, struct err *e)
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &a, size, 0);
 	if (ruleset < 0)
 		return err_set(e, errno, "sandbox: Landlock");
-	if (p->kind == SANDBOX_FETCH && fetch_rules_add(ruleset, p, a.fs, e) < 0)
+	if (rules_add(ruleset, p, a.fs, e) < 0)
 		return -e->code;
 	if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
 		return err_set(e, errno, "sandbox: Landlock");
+	*ret_is_there = true;
 	return 0;
 }

@@ -7,7 +7,8 @@
  * machine: what is on no list fails with EPERM there, so that a strange resolver loses one attempt
  * and not the process; calls that only an intruder makes kill it. A disk's server lives in a
  * program of others, nbdkit of whatever version: all that is on no list fails with EPERM; it starts
- * with each machine, so its list is short.
+ * with each machine, so its list is short. A program of others that is executed later makes the
+ * calls of its libraries; all else fails with EPERM.
  *
  * seccomp cannot look behind pointers: clone3 is said not to exist, so that glibc makes threads by
  * clone, whose flags are in a register.
@@ -74,8 +75,8 @@ static const int calls_common[] = {
 	SCMP_SYS(sysinfo), /* glibc's qsort() of much */
 };
 
-static const int calls_fetch[] = {
-	/* files, which Landlock chooses */
+/* Files, which Landlock chooses; waiting, threads that load libraries, and what libraries ask. */
+static const int calls_libraries[] = {
 	SCMP_SYS(open),
 	SCMP_SYS(openat),
 	SCMP_SYS(stat),
@@ -91,29 +92,12 @@ static const int calls_fetch[] = {
 	SCMP_SYS(readlinkat),
 	SCMP_SYS(getdents64),
 	SCMP_SYS(getcwd),
-	SCMP_SYS(unlinkat),
 	SCMP_SYS(flock),
 	SCMP_SYS(dup),
 	SCMP_SYS(dup2),
 	SCMP_SYS(dup3),
 	SCMP_SYS(copy_file_range),
 	SCMP_SYS(sendfile),
-	/* network; socket() itself is below */
-	SCMP_SYS(connect),
-	SCMP_SYS(bind),
-	SCMP_SYS(socketpair),
-	SCMP_SYS(sendto),
-	SCMP_SYS(sendmsg),
-	SCMP_SYS(sendmmsg),
-	SCMP_SYS(recvfrom),
-	SCMP_SYS(recvmsg),
-	SCMP_SYS(recvmmsg),
-	SCMP_SYS(getsockopt),
-	SCMP_SYS(setsockopt),
-	SCMP_SYS(getsockname),
-	SCMP_SYS(getpeername),
-	SCMP_SYS(shutdown),
-	/* waiting, threads that load libraries, and what libraries ask */
 	SCMP_SYS(mmap),
 	SCMP_SYS(mprotect),
 	SCMP_SYS(pipe),
@@ -141,6 +125,17 @@ static const int calls_fetch[] = {
 	SCMP_SYS(membarrier),
 	SCMP_SYS(prctl),
 };
+
+/* socket() itself is below */
+static const int calls_fetch[] = {
+	SCMP_SYS(unlinkat),    SCMP_SYS(connect),     SCMP_SYS(bind),       SCMP_SYS(socketpair),
+	SCMP_SYS(sendto),      SCMP_SYS(sendmsg),     SCMP_SYS(sendmmsg),   SCMP_SYS(recvfrom),
+	SCMP_SYS(recvmsg),     SCMP_SYS(recvmmsg),    SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
+	SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(shutdown),
+};
+
+/* From exec to main(), where arch_prctl says where a thread's own data are. */
+static const int calls_program[] = { SCMP_SYS(execve), SCMP_SYS(arch_prctl) };
 
 /*
  * What nbdkit does with its client. Not sendmsg and recvmsg: they pass descriptors, and the client
@@ -292,21 +287,37 @@ static int signals_add(scmp_filter_ctx c)
 	return r;
 }
 
-static int fetch_add(scmp_filter_ctx c)
+static int libraries_add(scmp_filter_ctx c)
 {
-	static const unsigned int families[] = { AF_INET, AF_INET6, AF_UNIX, AF_NETLINK };
-	static const unsigned int requests[] = { FIONREAD, FIONBIO };
-	int r = calls_add(c, SCMP_ACT_ALLOW, calls_fetch, ARRAY_SIZE(calls_fetch));
+	static const unsigned int requests[] = { FIONREAD, FIONBIO, FIOCLEX, FIONCLEX };
+	int r = calls_add(c, SCMP_ACT_ALLOW, calls_libraries, ARRAY_SIZE(calls_libraries));
 
-	for (size_t i = 0; i < ARRAY_SIZE(families) && r == 0; i++)
-		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				     SCMP_A0(SCMP_CMP_EQ, families[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(requests) && r == 0; i++)
 		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 				     SCMP_A1(SCMP_CMP_EQ, requests[i]));
+	return r;
+}
+
+static int fetch_add(scmp_filter_ctx c)
+{
+	static const unsigned int families[] = { AF_INET, AF_INET6, AF_UNIX, AF_NETLINK };
+	int r = calls_add(c, SCMP_ACT_ALLOW, calls_fetch, ARRAY_SIZE(calls_fetch));
+
+	if (r == 0)
+		r = libraries_add(c);
+	for (size_t i = 0; i < ARRAY_SIZE(families) && r == 0; i++)
+		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+				     SCMP_A0(SCMP_CMP_EQ, families[i]));
 	if (r == 0)
 		r = calls_add(c, SCMP_ACT_KILL_PROCESS, calls_deadly, ARRAY_SIZE(calls_deadly));
 	return r;
+}
+
+static int program_add(scmp_filter_ctx c)
+{
+	int r = libraries_add(c);
+
+	return r ? r : calls_add(c, SCMP_ACT_ALLOW, calls_program, ARRAY_SIZE(calls_program));
 }
 
 static int disk_add(scmp_filter_ctx c)
@@ -326,10 +337,9 @@ static int disk_add(scmp_filter_ctx c)
 static int filter_fill(scmp_filter_ctx c, enum sandbox_kind kind)
 {
 	static int (*const of_kind[])(scmp_filter_ctx c) = {
-		[SANDBOX_UNPACK] = unpack_add,
-		[SANDBOX_FETCH] = fetch_add,
-		[SANDBOX_MOUNT] = mount_add,
-		[SANDBOX_DISK] = disk_add,
+		[SANDBOX_UNPACK] = unpack_add,   [SANDBOX_FETCH] = fetch_add,
+		[SANDBOX_MOUNT] = mount_add,     [SANDBOX_DISK] = disk_add,
+		[SANDBOX_PROGRAM] = program_add,
 	};
 	int r = calls_add(c, SCMP_ACT_ALLOW, calls_common, ARRAY_SIZE(calls_common));
 
@@ -343,10 +353,9 @@ static int filter_fill(scmp_filter_ctx c, enum sandbox_kind kind)
 int sandbox_seccomp(enum sandbox_kind kind, struct err *e)
 {
 	static const uint32_t others[] = {
-		[SANDBOX_UNPACK] = SCMP_ACT_KILL_PROCESS,
-		[SANDBOX_FETCH] = SCMP_ACT_ERRNO(EPERM),
-		[SANDBOX_MOUNT] = SCMP_ACT_KILL_PROCESS,
-		[SANDBOX_DISK] = SCMP_ACT_ERRNO(EPERM),
+		[SANDBOX_UNPACK] = SCMP_ACT_KILL_PROCESS,  [SANDBOX_FETCH] = SCMP_ACT_ERRNO(EPERM),
+		[SANDBOX_MOUNT] = SCMP_ACT_KILL_PROCESS,   [SANDBOX_DISK] = SCMP_ACT_ERRNO(EPERM),
+		[SANDBOX_PROGRAM] = SCMP_ACT_ERRNO(EPERM),
 	};
 	scmp_filter_ctx c = seccomp_init(others[kind]);
 	int r;

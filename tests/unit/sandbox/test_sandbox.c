@@ -19,6 +19,8 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -31,6 +33,7 @@
 
 static int dir_fd = -1; /* given to the download worker */
 static int large_fd = -1;
+static int program_fd = -1;
 static int pair[2] = { -1, -1 };
 static pid_t parent; /* asked before: no worker may */
 static char dir_name[] = "/tmp/caisson-test-sandbox-XXXXXX";
@@ -88,6 +91,31 @@ static int try_exec(void)
 {
 	execl("/bin/false", "false", (char *)NULL); /* which exits as THROUGH */
 	return STOPPED;
+}
+
+/* A copy of /bin/false, which exits as THROUGH. */
+static int try_exec_other(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/false", dir_name);
+	execl(path, "false", (char *)NULL);
+	return STOPPED;
+}
+
+static int try_reopen(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", large_fd);
+	return open(path, O_RDONLY | O_CLOEXEC) >= 0;
+}
+
+static int try_time_limit(void)
+{
+	struct rlimit r;
+
+	return getrlimit(RLIMIT_CPU, &r) == 0 && r.rlim_max == 60;
 }
 
 static int try_fork(void)
@@ -317,6 +345,22 @@ static const struct row {
 	{ "disk: thread", SANDBOX_DISK, try_thread, WORKS },
 	{ "disk: memory", SANDBOX_DISK, try_memory, WORKS },
 	{ "unpack: size of a device", SANDBOX_UNPACK, try_device_size, FAILS },
+	{ "program: read its file anew", SANDBOX_PROGRAM, try_reopen, WORKS },
+	{ "program: another file", SANDBOX_PROGRAM, try_open, FAILS_BY_LANDLOCK },
+	{ "program: write elsewhere", SANDBOX_PROGRAM, try_open_write, FAILS_BY_LANDLOCK },
+	{ "program: make a file", SANDBOX_PROGRAM, try_make_beside, FAILS_BY_LANDLOCK },
+	{ "program: execute it", SANDBOX_PROGRAM, try_exec, WORKS },
+	{ "program: execute a file of a user", SANDBOX_PROGRAM, try_exec_other, FAILS_BY_LANDLOCK },
+	{ "program: fork", SANDBOX_PROGRAM, try_fork, FAILS },
+	{ "program: socket", SANDBOX_PROGRAM, try_socket, FAILS },
+	{ "program: kill", SANDBOX_PROGRAM, try_kill, FAILS },
+	{ "program: kill by thread", SANDBOX_PROGRAM, try_thread_kill, FAILS },
+	{ "program: signal by socket", SANDBOX_PROGRAM, try_signal_by_socket, FAILS },
+	{ "program: terminal", SANDBOX_PROGRAM, try_ioctl, FAILS },
+	{ "program: take a descriptor", SANDBOX_PROGRAM, try_take_descriptor, FAILS },
+	{ "program: raise", SANDBOX_PROGRAM, try_raise, WORKS },
+	{ "program: thread", SANDBOX_PROGRAM, try_thread, WORKS },
+	{ "program: a limit of time", SANDBOX_PROGRAM, try_time_limit, WORKS },
 	{ "fetch: socket", SANDBOX_FETCH, try_socket, WORKS },
 	{ "fetch: thread", SANDBOX_FETCH, try_thread, WORKS },
 	{ "fetch: read hosts", SANDBOX_FETCH, try_open_hosts, WORKS },
@@ -338,13 +382,18 @@ static const struct row {
 static int attempt_in_child(const struct row *r)
 {
 	struct sandbox_policy p = { .kind = r->kind, .dir_fds = &dir_fd, .n_dir_fds = 1 };
+	struct sandbox_policy program = { .kind = r->kind,
+					  .read_fds = &large_fd,
+					  .n_read_fds = 1,
+					  .program_fd = program_fd,
+					  .cpu_s = 60 };
 	struct err e = { 0 };
 	int status;
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		if (sandbox_enter(&p, &e) < 0) {
+		if (sandbox_enter(r->kind == SANDBOX_PROGRAM ? &program : &p, &e) < 0) {
 			fprintf(stderr, "%s\n", e.msg);
 			_exit(2);
 		}
@@ -352,6 +401,17 @@ static int attempt_in_child(const struct row *r)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
+}
+
+static void program_copy(void)
+{
+	int fd = openat(dir_fd, "false", O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+	off_t len = lseek(program_fd, 0, SEEK_END);
+
+	assert_true(fd >= 0);
+	assert_int_equal(lseek(program_fd, 0, SEEK_SET), 0);
+	assert_int_equal(sendfile(fd, program_fd, NULL, (size_t)len), len);
+	close(fd);
 }
 
 static void sandbox_holds(void **state)
@@ -363,6 +423,9 @@ static void sandbox_holds(void **state)
 	assert_true(dir_fd >= 0);
 	large_fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	assert_true(large_fd >= 0);
+	program_fd = open("/bin/false", O_RDONLY | O_CLOEXEC);
+	assert_true(program_fd >= 0);
+	program_copy();
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	parent = getpid();
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -384,6 +447,8 @@ static void sandbox_holds(void **state)
 		}
 	}
 	close(large_fd);
+	close(program_fd);
+	unlinkat(dir_fd, "false", 0);
 	close(pair[0]);
 	close(pair[1]);
 	close(dir_fd);
