@@ -67,12 +67,13 @@ void disk_size_text(uint64_t bytes, char ret[64]); /* "67.1MB (67108864 bytes)" 
 /* `o` by --format: NULL or "": `human`; "json"; a template. */
 must_check int disk_object_print(const char *format, json_t *o, const char *human, struct err *e);
 
-/* Convert with qemu-img, formats given, nothing followed; cmd_disk_foreign.c */
-must_check int disk_foreign_to_raw(const char *from, enum disk_format format, const char *to,
-				   struct err *e);
-must_check int disk_foreign_from_raw(const char *from, const char *to, enum disk_format format,
-				     struct err *e);
-/* What qemu-img info says names no other file? Pure; cmd_disk_foreign.c */
-must_check int disk_foreign_check(const char *json, size_t len, const char *path, struct err *e);
+/*
+ * Convert with qemu-img, in caisson-foreign's sandbox: `libexec` is where that lies. Formats are
+ * given, nothing is followed, `to` is there. cmd_disk_foreign.c
+ */
+must_check int disk_foreign_to_raw(const char *libexec, const char *from, enum disk_format format,
+				   const char *to, struct err *e);
+must_check int disk_foreign_from_raw(const char *libexec, const char *from, const char *to,
+				     enum disk_format format, struct err *e);
 
 #endif

@@ -14,6 +14,7 @@
 struct conversion {
 	const struct disk_flags *o;
 	enum disk_format from, to;
+	const char *libexec; /* where a foreign one is involved */
 	struct vhd_create_options create;
 	char raw[VHD_PATH_MAX];    /* between two formats; "": none */
 	char output[VHD_PATH_MAX]; /* under its temporary name; "": none */
@@ -24,8 +25,7 @@ static bool is_foreign(enum disk_format f)
 	return f == DISK_QCOW2 || f == DISK_VMDK || f == DISK_VHDX;
 }
 
-/* A file of its own beside `path`, with a slash in its name: qemu-img takes no part of it for a
- * protocol. */
+/* A file of its own beside `path`. */
 static int temporary_make(const char *path, char ret[VHD_PATH_MAX], struct err *e)
 {
 	const char *slash = strrchr(path, '/');
@@ -104,11 +104,11 @@ static int foreign_convert(struct conversion *c, const char *from, const char *t
 	if (rc == 0 && c->to == DISK_RAW)
 		raw = c->output;
 	if (rc == 0 && is_foreign(c->from))
-		rc = disk_foreign_to_raw(from, c->from, raw, e);
+		rc = disk_foreign_to_raw(c->libexec, from, c->from, raw, e);
 	else if (rc == 0 && c->from != DISK_RAW)
 		rc = library_copy(c, from, c->from, c->raw, DISK_RAW, e);
 	if (rc == 0 && is_foreign(c->to))
-		rc = disk_foreign_from_raw(raw, c->output, c->to, e);
+		rc = disk_foreign_from_raw(c->libexec, raw, c->output, c->to, e);
 	else if (rc == 0 && c->to != DISK_RAW)
 		rc = library_copy(c, raw, DISK_RAW, to, c->to, e);
 	if (rc == 0 && *c->output)
@@ -120,14 +120,18 @@ static int foreign_convert(struct conversion *c, const char *from, const char *t
 	return rc;
 }
 
-static int convert(struct conversion *c, const struct args *a, struct err *e)
+static int convert(struct cli *cli, struct conversion *c, const struct args *a, struct err *e)
 {
+	struct engine *g;
 	struct disk_work w; /* for its signals: what is made meanwhile is removed first */
 	int rc;
 
 	if (!c->o->is_forced && access(a->v[1], F_OK) == 0) /* before the work, not after it */
 		return err_set(e, EEXIST, "%.300s", a->v[1]);
 	if (is_foreign(c->from) || is_foreign(c->to)) {
+		if (cli_engine(cli, &g, e) < 0)
+			return -e->code;
+		c->libexec = engine_libexec(g);
 		if (disk_work_begin(&w, c->o, a->v[1], e) < 0)
 			return -e->code;
 		rc = foreign_convert(c, a->v[0], a->v[1], e);
@@ -142,14 +146,13 @@ int cmd_disk_convert(struct cli *cli, const void *options, const struct args *a)
 	struct conversion c = { .o = options };
 	struct err e = { 0 };
 
-	(void)cli;
 	if (disk_format(c.o->from, a->v[0], &c.from, &e) < 0 ||
 	    disk_format(c.o->to, a->v[1], &c.to, &e) < 0 ||
 	    disk_create_options(c.o, &c.create, &e) < 0)
 		return cli_fail(&e, EXIT_CAISSON);
 	if (c.to == DISK_VHD) /* --for azure wants a fixed one */
 		c.to = c.create.type == VHD_TYPE_FIXED ? DISK_VHD_FIXED : DISK_VHD_DYNAMIC;
-	if (convert(&c, a, &e) < 0)
+	if (convert(cli, &c, a, &e) < 0)
 		return cli_fail(&e, 1);
 	puts(a->v[1]);
 	return 0;

@@ -122,7 +122,8 @@ static void check_vmm(json_t *list)
 static void check_helpers(struct engine *g, json_t *list)
 {
 	static const char *const names[] = { "caisson-keeper",   "caisson-fetch", "caisson-unpack",
-					     "caisson-template", "caisson-mount", "caisson-init" };
+					     "caisson-template", "caisson-mount", "caisson-foreign",
+					     "caisson-init" };
 	char missing[256] = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {

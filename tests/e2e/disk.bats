@@ -236,6 +236,50 @@ poke_chain() { # IMAGE PATTERN OFFSET LENGTH
 	all_right
 }
 
+# taken_over WORDS PYTHON: a qemu-img that an image has taken over, in place of the true one; what it tries is told
+taken_over() {
+	mkdir -p bin
+	printf '%s\n' '#!/usr/bin/python3 -I' 'import os, signal, socket' 'try:' "    said = $2" 'except OSError as e:' \
+		'    said = "kept out"' 'os.write(2, b"qemu-img: %s\n" % str(said).encode())' 'os._exit(1)' >bin/qemu-img
+	chmod 755 bin/qemu-img
+	fails_with 1 "qemu-img: $1" env "PATH=$PWD/bin:$PATH" SECRET=hidden caisson disk convert v.vmdk stolen.raw
+}
+
+@test "convert: a qemu-img that is taken over reads no other file, and reaches nobody" {
+	local server port try
+	python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 1)' || skip "the kernel has no Landlock"
+	echo 'the secret' >secret
+	chmod 644 secret
+	cp /bin/true tool
+	qemu-img create -q -f vmdk v.vmdk 1M
+	taken_over 'read KDMV' '"read " + open("/proc/self/fd/3", "rb").read(4).decode()' || complain "its image"
+	port=$(free_port)
+	python3 -m http.server --bind 127.0.0.1 "$port" >http.log 2>&1 3>&- &
+	server=$!
+	eventually 10 curl -s -o /dev/null "http://127.0.0.1:$port/"
+	for try in "open('$PWD/secret').read()" "open('/etc/passwd').read()" "open('/proc/1/environ').read()" "open('$PWD/secret', 'a')" \
+		"open('$PWD/made', 'w')" "open('/proc/self/fd/3', 'r+')" "os.unlink('$PWD/secret')" "os.listdir('$PWD')" \
+		"socket.create_connection(('127.0.0.1', $port))" "socket.socket(socket.AF_UNIX)" "os.kill($server, 0)" "os.fork()" \
+		"os.execv('$PWD/tool', ['tool'])"; do
+		taken_over 'kept out' "$try" || complain "$try"
+	done
+	kill "$server"
+	taken_over "\\['LC_ALL', 'MALLOC_ARENA_MAX'\\]" 'sorted(os.environ)' || complain "environment"
+	[ "$(cat secret)" = 'the secret' ] && [ ! -e made ] && [ ! -e stolen.raw ] || complain "left: $(ls)"
+	[ -z "$(find . -name '.caisson-*')" ] || complain "left: $(find . -name '.caisson-*')"
+	all_right
+}
+
+@test "convert: root's qemu-img reads what only another user may" {
+	[ "$(id -u)" = 0 ] || skip "only root reads files of others"
+	truncate -s 1M want
+	qemu-img convert -f raw -O qcow2 want theirs.qcow2
+	chown 65534 theirs.qcow2
+	chmod 600 theirs.qcow2
+	caisson disk convert theirs.qcow2 got.raw >/dev/null
+	cmp want got.raw
+}
+
 @test "convert: formats and files that are refused" {
 	raw_random a.raw 10 1M
 	cp a.raw a.img

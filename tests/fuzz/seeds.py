@@ -247,6 +247,22 @@ def seeds_agent():
         put("agent", name, data)
 
 
+def seeds_foreign_info():
+    self = "/proc/self/fd/3"
+    extents = lambda *names: {"format-specific": {"type": "vmdk", "data": {"cid": 1, "extents": [
+        {"filename": n, "format": ""} for n in names]}}}
+    for i, more in enumerate([{}, extents(self), extents(self, "/dev/sda"), extents(), {"backing-filename": "/etc/shadow"},
+                              {"full-backing-filename": None}, {"format-specific": {"data": {"data-file": "x"}}},
+                              {"format-specific": {"data": {"extents": {"filename": "x"}}}}, {"format-specific": []},
+                              {"virtual-size": -1}, {"virtual-size": 1e300}, {"format": "raw"}]):
+        info = {"format": "vmdk", "virtual-size": 1048576, "filename": self, **more}
+        put("foreign_info", "info%02d" % i, b"\0" + json.dumps(info).encode())
+    head = b"qemu-img: Could not open 'json:{\"driver\":\"vmdk\"}': "
+    for i, words in enumerate([head + b"Could not open '/x': Permission denied\n", head + b"\n", b"qemu-img: ", b"}': ", b"\n",
+                               b"x" * 400, b"a\0: No such file or directory"]):
+        put("foreign_info", "words%02d" % i, b"\1" + words)
+
+
 def seeds_qmp():
     hello = '{"QMP": {"version": {}, "capabilities": []}}\r\n'
     ok = '{"return": {}}\r\n'

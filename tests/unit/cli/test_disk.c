@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "cmd_disk.h"
+#include "foreign_info.h"
 
 #define MIB (1ULL << 20)
 
@@ -148,29 +149,39 @@ static void create_options(void **state)
 	}
 }
 
+#define SELF     "/proc/self/fd/3"
+#define INFO(x)  "{\"format\": \"vmdk\", \"virtual-size\": 512" x "}"
+#define DATA(x)  INFO(", \"format-specific\": {\"data\": {" x "}}")
+#define NAMED(x) "{\"filename\": \"" x "\"}"
+
 /* What `qemu-img info` says of images that would make it read other files. */
 static void other_files_are_refused(void **state)
 {
 	static const struct {
 		const char *json, *error; /* NULL: fine */
 	} rows[] = {
-		{ "{\"format\": \"qcow2\", \"filename\": \"a.img\"}", NULL },
-		{ "{\"format-specific\": {\"type\": \"qcow2\", \"data\": {\"compat\": \"1.1\"}}}",
-		  NULL },
-		{ "{\"format-specific\": {\"data\": {\"extents\": [{\"filename\": \"a.img\"}]}}}",
-		  NULL },
-		{ "{\"backing-filename\": \"/etc/passwd\"}", "backing file" },
-		{ "{\"full-backing-filename\": \"a.img\"}", "backing file" },
-		{ "{\"backing-filename\": null}", "backing file" },
-		{ "{\"format-specific\": {\"data\": {\"data-file\": \"/etc/shadow\"}}}",
-		  "data file" },
-		{ "{\"format-specific\": {\"data\": {\"extents\": [{\"filename\": \"a-flat.img\"}]}}}",
-		  "other files" },
-		{ "{\"format-specific\": {\"data\": {\"extents\": [{\"filename\": \"a.img\"},"
-		  " {\"filename\": \"/dev/sda\"}]}}}",
-		  "other files" },
-		{ "{\"format-specific\": {\"data\": {\"extents\": [{}]}}}", "other files" },
-		{ "{\"format-specific\": {\"data\": {\"extents\": [7]}}}", "other files" },
+		{ INFO(""), NULL },
+		{ INFO(", \"format-specific\": {\"type\": \"vmdk\"}"), NULL },
+		{ DATA("\"compat\": \"1.1\""), NULL },
+		{ DATA("\"extents\": [" NAMED(SELF) "]"), NULL },
+		{ INFO(", \"backing-filename\": \"/etc/passwd\""), "backing file" },
+		{ INFO(", \"full-backing-filename\": \"a.img\""), "backing file" },
+		{ INFO(", \"backing-filename\": null"), "backing file" },
+		{ DATA("\"data-file\": \"/etc/shadow\""), "data file" },
+		{ DATA("\"extents\": [" NAMED("a-flat.img") "]"), "other files" },
+		{ DATA("\"extents\": [" NAMED(SELF) ", " NAMED("/dev/sda") "]"), "other files" },
+		{ DATA("\"extents\": [" NAMED(SELF "1") "]"), "other files" },
+		{ DATA("\"extents\": [{}]"), "other files" },
+		{ DATA("\"extents\": [7]"), "other files" },
+		{ DATA("\"extents\": {\"filename\": \"/dev/sda\"}"), "understood" },
+		{ INFO(", \"format-specific\": [{\"data\": {\"data-file\": \"a\"}}]"),
+		  "understood" },
+		{ INFO(", \"format-specific\": {\"data\": [{\"data-file\": \"a\"}]}"),
+		  "understood" },
+		{ "{\"format\": \"qcow2\", \"virtual-size\": 512}", "understood" },
+		{ "{\"format\": \"vmdk\", \"virtual-size\": -1}", "understood" },
+		{ "{\"format\": \"vmdk\", \"virtual-size\": \"512\"}", "understood" },
+		{ "{\"format\": \"vmdk\"}", "understood" },
 		{ "", "understood" },
 		{ "[]", "understood" },
 		{ "null", "understood" },
@@ -180,13 +191,63 @@ static void other_files_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct err e = { 0 };
-		int rc = disk_foreign_check(rows[i].json, strlen(rows[i].json), "a.img", &e);
+		int rc = foreign_info_check(rows[i].json, strlen(rows[i].json), "vmdk", &e);
 
 		if ((rc < 0) != (rows[i].error != NULL))
 			fail_msg("%s: %d", rows[i].json, rc);
-		if (rows[i].error)
-			assert_non_null(strstr(e.msg, rows[i].error));
+		if (rows[i].error && !strstr(e.msg, rows[i].error))
+			fail_msg("%s: %s", rows[i].json, e.msg);
 	}
+}
+
+static void more_than_an_answer_is_refused(void **state)
+{
+	static char json[FOREIGN_INFO_MAX + 1] = INFO("");
+	struct err e = { 0 };
+
+	(void)state;
+	memset(json + strlen(json), ' ', sizeof(json) - strlen(json));
+	assert_int_equal(foreign_info_check(json, FOREIGN_INFO_MAX, "vmdk", &e), 0);
+	assert_int_equal(foreign_info_check(json, FOREIGN_INFO_MAX + 1, "vmdk", &e), -EINVAL);
+}
+
+static void reasons_of_qemu_img(void **state)
+{
+	static const struct {
+		const char *in, *words;
+		bool is_file;
+	} rows[] = {
+		{ "qemu-img: Could not open 'json:{\"driver\":\"qcow2\"}': Could not open '/x': "
+		  "Permission denied\n",
+		  "Could not open '/x': Permission denied", true },
+		{ "qemu-img: Could not open 'json:{}': Could not open '/x': No such file or "
+		  "directory",
+		  "Could not open '/x': No such file or directory", true },
+		{ "qemu-img: Could not open 'json:{}': Image is not in qcow2 format\nmore\n",
+		  "Image is not in qcow2 format", false },
+		{ "Permission denied, they say", "Permission denied, they say", false },
+		{ "Could not open '': Permission denied", "Could not open '': Permission denied",
+		  true },
+		{ "start /opt/qemu-img: Permission denied",
+		  "start /opt/qemu-img: Permission denied", false },
+		{ "Could not open '/x': Is a directory", "Could not open '/x': Is a directory",
+		  false },
+		{ "Permission denied", "Permission denied", false },
+		{ "qemu-img: ", "", false },
+		{ "\n\n", "", false },
+		{ "", "", false },
+	};
+	char words[FOREIGN_WORDS_MAX], large[2 * FOREIGN_WORDS_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		foreign_words(rows[i].in, strlen(rows[i].in), words);
+		assert_string_equal(words, rows[i].words);
+		assert_int_equal(foreign_words_name_file(words), rows[i].is_file);
+	}
+	memset(large, 'x', sizeof(large));
+	foreign_words(large, sizeof(large), words);
+	assert_int_equal(strlen(words), FOREIGN_WORDS_MAX - 1);
 }
 
 static void texts(void **state)
@@ -211,8 +272,12 @@ static void texts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sizes),          cmocka_unit_test(formats),
-		cmocka_unit_test(create_options), cmocka_unit_test(other_files_are_refused),
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(formats),
+		cmocka_unit_test(create_options),
+		cmocka_unit_test(other_files_are_refused),
+		cmocka_unit_test(more_than_an_answer_is_refused),
+		cmocka_unit_test(reasons_of_qemu_img),
 		cmocka_unit_test(texts),
 	};
 
