@@ -92,6 +92,33 @@ static int level_open(const struct image_config *c, const char *path, uint32_t f
 	return 0;
 }
 
+/* As vhd_open() has it: a child that names no id stands on a raw file. */
+static int names_no_id(const struct image_config *c, const char *path, bool *ret, struct vhd_err *e)
+{
+	static const struct vhd_uuid none;
+	auto_free struct vhd_info *info = calloc(1, sizeof(*info));
+	struct image_config alone = { .cache_max = c->cache_max };
+	struct vhd_err ignored = { 0 };
+	struct vhd *v = NULL;
+	int rc;
+
+	if (!info)
+		return fail(e, ENOMEM, path, strerror(ENOMEM));
+	if (level_open(&alone, path, VHD_OPEN_NO_PARENT, &v, e) < 0)
+		return -e->code;
+	rc = vhd_info_get(v, 0, info, e);
+	*ret = info->type == VHD_TYPE_DIFFERENCING &&
+	       memcmp(&info->parent_id, &none, sizeof(none)) == 0;
+	(void)!vhd_close(v, &ignored); /* only read from */
+	return rc;
+}
+
+/* The image above the lowest. */
+static const char *lowest_child(const struct image_config *c)
+{
+	return c->n_parents > 1 ? c->parents[c->n_parents - 2] : c->file;
+}
+
 /* Bottom up, since each image takes its parent. */
 static int list_open(const struct image_config *c, uint32_t flags, struct vhd **ret,
 		     struct vhd_err *e)
@@ -99,10 +126,12 @@ static int list_open(const struct image_config *c, uint32_t flags, struct vhd **
 	uint32_t parent_flags = flags & ~(uint32_t)VHD_OPEN_WRITE;
 	struct vhd_err ignored = { 0 };
 	struct vhd *top = NULL;
-	int rc = 0;
+	bool is_raw = false;
+	int rc = c->n_parents > 0 ? names_no_id(c, lowest_child(c), &is_raw, e) : 0;
 
-	for (size_t i = c->n_parents; rc == 0 && i > 0; i--)
-		rc = level_open(c, c->parents[i - 1], parent_flags, &top, e);
+	for (size_t i = c->n_parents; rc == 0 && i > 0; i--, is_raw = false)
+		rc = level_open(c, c->parents[i - 1], parent_flags | (is_raw ? VHD_OPEN_RAW : 0U),
+				&top, e);
 	if (rc == 0)
 		rc = level_open(c, c->file, flags, &top, e);
 	if (rc < 0) {

@@ -42,6 +42,33 @@ static void fd_numbers(void **state)
 			fail_msg("%s: %d", rows[i].path, image_fd_number(rows[i].path));
 }
 
+static int io_open(const char *path, int flags, struct vhd_io **ret, struct vhd_err *e)
+{
+	int fd = open(path, flags | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : vhd_io_file(fd, path, ret, e);
+}
+
+/* onraw.vhd on base.raw, as blktap's vhd-util makes it with -m: the child names no id. */
+static int raw_make(struct vhd_err *e)
+{
+	const struct vhd_open_options raw = { .flags = VHD_OPEN_RAW };
+	const struct vhd_create_options o = { .type = VHD_TYPE_DIFFERENCING };
+	auto_fd fd = open("base.raw", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct vhd_io *io;
+	struct vhd *base;
+	int rc;
+
+	if (fd < 0 || ftruncate(fd, 8 << 20) < 0 || pwrite(fd, "raw!", 4, 4096) != 4 ||
+	    io_open("base.raw", O_RDONLY, &io, e) < 0 ||
+	    vhd_open_io(io, NULL, &raw, &base, e) < 0 ||
+	    io_open("onraw.vhd", O_RDWR | O_CREAT, &io, e) < 0)
+		return -1;
+	rc = vhd_create_io(io, base, &o, e);
+	vhd_io_close(io);
+	return vhd_close(base, e) < 0 ? -1 : rc;
+}
+
 static int set_up(void **state)
 {
 	struct vhd_create_options o = { .type = VHD_TYPE_DYNAMIC, .size = 8U << 20 };
@@ -54,12 +81,19 @@ static int set_up(void **state)
 		return -1;
 	o.type = VHD_TYPE_DIFFERENCING;
 	o.parent = "base.vhd";
-	return vhd_create("leaf.vhd", &o, &e);
+	if (vhd_create("leaf.vhd", &o, &e) < 0 || raw_make(&e) < 0)
+		return -1;
+	o.parent = "onraw.vhd";
+	o.parent_options = &(const struct vhd_open_options){ .flags = VHD_OPEN_NO_PARENT };
+	return vhd_create("top.vhd", &o, &e);
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
+	unlink("base.raw");
+	unlink("onraw.vhd");
+	unlink("top.vhd");
 	unlink("base.vhd");
 	unlink("other.vhd");
 	unlink("leaf.vhd");
@@ -99,6 +133,22 @@ static void chains(void **state)
 		  0 },
 		{ { .file = (char *)"leaf.vhd", .parents = { (char *)"no.vhd" }, .n_parents = 1 },
 		  0 },
+		{ { .file = (char *)"onraw.vhd",
+		    .parents = { (char *)"base.raw" },
+		    .n_parents = 1 },
+		  2 },
+		{ { .file = (char *)"top.vhd",
+		    .parents = { (char *)"onraw.vhd", (char *)"base.raw" },
+		    .n_parents = 2 },
+		  3 },
+		{ { .file = (char *)"top.vhd", .parents = { (char *)"base.raw" }, .n_parents = 1 },
+		  0 },
+		{ { .file = (char *)"leaf.vhd", .parents = { (char *)"base.raw" }, .n_parents = 1 },
+		  0 },
+		{ { .file = (char *)"base.vhd", .parents = { (char *)"base.raw" }, .n_parents = 1 },
+		  0 },
+		{ { .file = (char *)"onraw.vhd" }, 0 },
+		{ { .file = (char *)"base.raw" }, 0 },
 		{ { .file = (char *)"leaf.vhd", .roots = { (char *)"/proc" }, .n_roots = 1 }, 0 },
 		{ { .file = (char *)"no.vhd" }, 0 },
 		{ { .file = (char *)"/dev/fd/987" }, 0 },
@@ -115,6 +165,28 @@ static void chains(void **state)
 				fail_msg("row %zu, use %d: %d, depth %u", i, use, rc, depth);
 		}
 	}
+}
+
+static void raw_parent_is_read(void **state)
+{
+	static const struct image_config c = { .file = (char *)"top.vhd",
+					       .parents = { (char *)"onraw.vhd",
+							    (char *)"base.raw" },
+					       .n_parents = 2 };
+	struct vhd_err e = { 0 };
+	char got[4] = "";
+	struct vhd *v;
+
+	(void)state;
+	assert_int_equal(image_open(&c, IMAGE_WRITE, &v, &e), 0);
+	assert_int_equal(vhd_read(v, got, 4, 4096, &e), 0);
+	assert_memory_equal(got, "raw!", 4);
+	assert_int_equal(vhd_write(v, "vhd!", 4, 4096, &e), 0);
+	assert_int_equal(vhd_close(v, &e), 0);
+	assert_int_equal(image_open(&c, IMAGE_READ, &v, &e), 0);
+	assert_int_equal(vhd_read(v, got, 4, 4096, &e), 0);
+	assert_memory_equal(got, "vhd!", 4);
+	assert_int_equal(vhd_close(v, &e), 0);
 }
 
 /* What a sandbox is asked for: that nothing is to be opened. */
@@ -249,13 +321,10 @@ static void space_can_be_given_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fd_numbers),
-		cmocka_unit_test(chains),
-		cmocka_unit_test(given),
-		cmocka_unit_test(descriptors),
-		cmocka_unit_test(locks),
-		cmocka_unit_test(given_lock_stays),
-		cmocka_unit_test(space_can_be_given_back),
+		cmocka_unit_test(fd_numbers),         cmocka_unit_test(chains),
+		cmocka_unit_test(raw_parent_is_read), cmocka_unit_test(given),
+		cmocka_unit_test(descriptors),        cmocka_unit_test(locks),
+		cmocka_unit_test(given_lock_stays),   cmocka_unit_test(space_can_be_given_back),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
