@@ -33,7 +33,7 @@ static void module_put(const char *path, const char *depends)
 }
 
 /* The paths in modules.list, and whether each is in the archive. */
-static void pack(char list[500])
+static void pack_for(enum kernel_modules_for what, char list[500])
 {
 	auto_buf b = { 0 };
 	struct cpio_entry x;
@@ -41,7 +41,7 @@ static void pack(char list[500])
 	size_t at = 0, listed = 0, n = 0;
 
 	list[0] = '\0';
-	if (kernel_modules_pack(temp_dir.fd, KERNEL_MODULES_VM, &b, &e) < 0)
+	if (kernel_modules_pack(temp_dir.fd, what, &b, &e) < 0)
 		fail_msg("%s", e.msg);
 	while (cpio_next(&b, &at, &x)) {
 		if (strcmp(x.path, "modules.list") == 0) {
@@ -55,6 +55,11 @@ static void pack(char list[500])
 	}
 	assert_int_equal(at, b.len);
 	assert_int_equal(listed, n);
+}
+
+static void pack(char list[500])
+{
+	pack_for(KERNEL_MODULES_VM, list);
 }
 
 static void dependencies_first(void **state)
@@ -74,6 +79,57 @@ static void dependencies_first(void **state)
 	assert_string_equal(list,
 			    "/modules/virtio.ko\n/modules/virtio_ring.ko\n/modules/virtio_blk.ko\n"
 			    "/modules/lz4.ko\n/modules/erofs.ko\n");
+}
+
+/* What a disk needs on each kind of machine, before the root and for it; not what only ours have.
+ */
+static void drivers_of_other_machines(void **state)
+{
+	static const struct {
+		const char *machine, *path;
+		bool is_ours;
+	} rows[] = {
+		{ "Hyper-V: bus", "drivers/hv/hv_vmbus.ko", false },
+		{ "Hyper-V: disk", "drivers/scsi/hv_storvsc.ko", false },
+		{ "Hyper-V: network", "drivers/net/hyperv/hv_netvsc.ko", false },
+		{ "Xen: disk", "drivers/block/xen-blkfront.ko", false },
+		{ "Xen: network", "drivers/net/xen-netfront.ko", false },
+		{ "QEMU: virtio on PCI", "drivers/virtio/virtio_pci.ko", false },
+		{ "QEMU: disk", "drivers/block/virtio_blk.ko", true },
+		{ "QEMU: network", "drivers/net/virtio_net.ko", true },
+		{ "QEMU: IDE", "drivers/ata/ata_piix.ko", false },
+		{ "any: SATA", "drivers/ata/ahci.ko", false },
+		{ "any: SCSI disks", "drivers/scsi/sd_mod.ko", false },
+		{ "any: network", "drivers/net/e1000/e1000.ko", false },
+		{ "any: power button", "drivers/acpi/button.ko", false },
+		{ "root: image", "fs/erofs/erofs.ko", true },
+		{ "root: what is written", "fs/ext4/ext4.ko", true },
+		{ "root: both as one", "fs/overlayfs/overlay.ko", true },
+		{ "DHCP", "net/packet/af_packet.ko", true },
+	};
+	char disk[500], ours[500], line[64];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		module_put(rows[i].path, NULL);
+	module_put("drivers/char/virtio_console.ko",
+		   NULL); /* only a machine of ours has an agent */
+	pack_for(KERNEL_MODULES_DISK, disk);
+	pack_for(KERNEL_MODULES_VM, ours);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		snprintf(line, sizeof(line), "/modules%s\n", strrchr(rows[i].path, '/'));
+		for (char *c = line; *c; c++)
+			*c = *c == '-' ? '_' : *c;
+		if (!strstr(disk, line))
+			fail_msg("%s: %s is not on the disk", rows[i].machine, rows[i].path);
+		if ((strstr(ours, line) != NULL) != rows[i].is_ours)
+			fail_msg("%s: %s in a machine of ours", rows[i].machine, rows[i].path);
+	}
+	assert_null(strstr(disk, "virtio_console"));
+	assert_non_null(strstr(ours, "virtio_console"));
+	/* a disk's driver needs its bus, and the root both: who comes first is of use first */
+	assert_true(strstr(disk, "hv_vmbus") < strstr(disk, "hv_storvsc"));
+	assert_true(strstr(disk, "sd_mod") < strstr(disk, "erofs"));
 }
 
 static void nothing_there(void **state)
@@ -139,6 +195,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, temp_dir_setup, temp_dir_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(dependencies_first),
+		TEST(drivers_of_other_machines),
 		TEST(nothing_there),
 		TEST(odd_trees),
 		TEST(too_deep),
