@@ -335,19 +335,25 @@ static bool main_ended(struct disk_machine *m)
 	return false;
 }
 
+/* Without an answer the machine keeps the lease that it knows, to be asked for again soon. */
 static void lease_renew(struct disk_machine *m, time_t *io_next)
 {
-	struct agent_identity id;
+	struct dhcp_lease lease = m->lease;
+	struct agent_identity old, id;
+	time_t wait = RENEW_LEAST_S;
 	struct err e = { 0 };
+	int rc = dhcp_obtain(m->mac, &lease, &e);
 
-	if (dhcp_obtain(m->mac, &m->lease, &e) == 0) {
+	if (rc == 0) {
+		identity_of(m, "", &old);
+		m->lease = lease;
 		identity_of(m, "", &id);
-		if (netlink_configure(&id, &e) < 0)
-			log_error("%s", e.msg);
-	} else {
-		log_error("%s", e.msg);
+		wait = MAX_OF((time_t)(lease.seconds / 2), wait);
+		rc = netlink_readdress(&old, &id, &e);
 	}
-	*io_next = time(NULL) + MAX_OF((time_t)(m->lease.seconds / 2), (time_t)RENEW_LEAST_S);
+	if (rc < 0)
+		log_error("%s", e.msg);
+	*io_next = time(NULL) + wait;
 }
 
 /* RB_POWER_OFF or RB_AUTOBOOT. */

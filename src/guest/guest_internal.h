@@ -36,6 +36,9 @@ must_check int boot_port_open(int *ret_fd, struct err *e);
 /* identity.c, netlink.c */
 must_check int identity_apply(const struct agent_identity *id, struct err *e);
 must_check int netlink_configure(const struct agent_identity *id, struct err *e);
+/* The same where `old` was configured: its IPv4 address is not the interface's any more. */
+must_check int netlink_readdress(const struct agent_identity *old, const struct agent_identity *id,
+				 struct err *e);
 must_check int netlink_loopback_up(struct err *e);
 
 /* disks.c: make ROOT_DIR of the machine's disks; the block device of a slot: "vda" */

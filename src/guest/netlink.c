@@ -109,6 +109,17 @@ static void address_add(struct batch *b, int index, int family, const void *addr
 	msg_end(b);
 }
 
+static void address_remove(struct batch *b, int index, uint32_t addr, uint8_t prefix)
+{
+	struct ifaddrmsg *ifa = msg_begin(b, RTM_DELADDR, 0, sizeof(*ifa));
+
+	ifa->ifa_family = AF_INET;
+	ifa->ifa_prefixlen = prefix;
+	ifa->ifa_index = (uint32_t)index;
+	msg_attr(b, IFA_LOCAL, &addr, sizeof(addr));
+	msg_end(b);
+}
+
 static void route_add(struct batch *b, int index, int family, const void *gateway, size_t len)
 {
 	struct rtmsg *r = msg_begin(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*r));
@@ -155,4 +166,22 @@ int netlink_configure(const struct agent_identity *id, struct err *e)
 	if (id->gateway6.len)
 		route_add(&b, index, AF_INET6, id->gateway6.data, 16);
 	return batch_send(&b, e);
+}
+
+/* The old one goes first: in the same network the new one would be secondary to it, and go along.
+ */
+int netlink_readdress(const struct agent_identity *old, const struct agent_identity *id,
+		      struct err *e)
+{
+	struct batch b = { 0 };
+	int index = (int)if_nametoindex(INTERFACE);
+
+	if (!index)
+		return err_set(e, errno, "find " INTERFACE);
+	if (old->ip && (old->ip != id->ip || old->prefix_len != id->prefix_len)) {
+		address_remove(&b, index, htonl(old->ip), old->prefix_len);
+		if (batch_send(&b, e) < 0 && e->code != EADDRNOTAVAIL) /* it is gone already */
+			return -e->code;
+	}
+	return netlink_configure(id, e);
 }
