@@ -309,8 +309,7 @@ int stage_start(struct stage *s, struct err *e)
 	return -e->code;
 }
 
-/* Wait for the end of the socket (running), or for the reason why not. */
-static int running_wait(int sock, char *text, size_t len)
+int stage_answer_wait(int sock, char *text, size_t len)
 {
 	struct stage_answer a = { 0 };
 	ssize_t n = recv(sock, &a, sizeof(a), 0);
@@ -332,7 +331,7 @@ int stage_order(struct stage *s, struct agent_bytes payload, const struct proces
 
 	s->is_used = true;
 	if (fd_send(s->sock, &o, sizeof(o), fds, 3) < 0)
-		return running_wait(s->sock, text, len) ?: 125;
+		return stage_answer_wait(s->sock, text, len) ?: 125;
 	for (uint32_t at = 0; at < payload.len;) {
 		uint32_t n = MIN_OF(payload.len - at, 32768U);
 
@@ -340,7 +339,7 @@ int stage_order(struct stage *s, struct agent_bytes payload, const struct proces
 			return 125;
 		at += n;
 	}
-	return running_wait(s->sock, text, len);
+	return stage_answer_wait(s->sock, text, len);
 }
 
 void stage_done(struct stage *s)

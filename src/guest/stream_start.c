@@ -84,21 +84,6 @@ static void io_done(struct process_io *io)
 	fd_drop(&io->err);
 }
 
-/* Wait for the end of the socket (running), or for the reason why not. Returns 0 or the user's exit
- * code. */
-static int answer_wait(int sock, char *text, size_t len)
-{
-	struct stage_answer a = { 0 };
-	ssize_t n = recv(sock, &a, sizeof(a), 0);
-
-	if (n == 0)
-		return 0;
-	a.text[sizeof(a.text) - 1] = '\0';
-	snprintf(text, len, "%s",
-		 n == (ssize_t)sizeof(a) ? a.text : "the process could not be started");
-	return n == (ssize_t)sizeof(a) && a.code ? (int)a.code : 125;
-}
-
 static _Noreturn void exec_child(const struct stage *stage, const struct agent_run *r,
 				 const struct process_io *io, int sock)
 {
@@ -133,7 +118,7 @@ static int exec_start(struct streams *s, struct stream *st, const struct agent_r
 		if (st->pid == 0)
 			exec_child(&s->stage, r, io, pair[1]);
 		close(pair[1]);
-		code = st->pid < 0 ? 125 : answer_wait(pair[0], text, len);
+		code = st->pid < 0 ? 125 : stage_answer_wait(pair[0], text, len);
 		close(pair[0]);
 	}
 	if (setns(own, CLONE_NEWPID) < 0)
