@@ -17,16 +17,15 @@
 #include "bytes.h"
 #include "fdio.h"
 
-#define HEADER_SIZE  16U
-#define TRAILER_SIZE 32U
-#define FIXED_SIZE   64U /* of a record, its length word included */
-#define EXTENT_SIZE  24U
-#define XATTR_SIZE   8U
-#define RECORD_MAX   (96U << 20)
-#define FLUSH_SIZE   (256U << 10)
+#define HEADER_SIZE 16U
+#define FIXED_SIZE  64U /* of a record, its length word included */
+#define EXTENT_SIZE 24U
+#define XATTR_SIZE  8U
+#define RECORD_MAX  (96U << 20)
+#define FLUSH_SIZE  (256U << 10)
 
 static const char header_magic[8] = "CSNTREE1";
-static const char trailer_magic[8] = "CSNTEND1";
+static const char trailer_magic[8] = LTREE_TRAILER_MAGIC;
 
 struct ltree_writer {
 	int fd;
@@ -163,7 +162,7 @@ int ltree_writer_new(int fd, struct ltree_writer **ret, struct err *e)
 
 	memcpy(header, header_magic, sizeof(header_magic));
 	if (w)
-		w->out.max = RECORD_MAX + FLUSH_SIZE + TRAILER_SIZE;
+		w->out.max = RECORD_MAX + FLUSH_SIZE + LTREE_TRAILER_SIZE;
 	if (!w || buf_add(&w->out, header, sizeof(header)) < 0) {
 		ltree_writer_free(w);
 		return err_set(e, ENOMEM, "tree");
@@ -269,7 +268,7 @@ int ltree_writer_add(struct ltree_writer *w, const struct ltree_record *r, struc
 
 int ltree_writer_finish(struct ltree_writer *w, uint64_t data_len, struct err *e)
 {
-	uint8_t t[TRAILER_SIZE] = { 0 };
+	uint8_t t[LTREE_TRAILER_SIZE] = { 0 };
 	int r;
 
 	if (data_len % LTREE_BLOCK || data_len > INT64_MAX || w->data_end > data_len)
@@ -296,9 +295,9 @@ static int trailer_read(struct ltree_reader *r, const uint8_t *file, size_t len,
 {
 	const uint8_t *t;
 
-	if (len < HEADER_SIZE + TRAILER_SIZE)
+	if (len < HEADER_SIZE + LTREE_TRAILER_SIZE)
 		return bad(e, "too short");
-	t = file + len - TRAILER_SIZE;
+	t = file + len - LTREE_TRAILER_SIZE;
 	if (memcmp(file, header_magic, sizeof(header_magic)) != 0 || get_le64(file + 8) != 0 ||
 	    memcmp(t, trailer_magic, sizeof(trailer_magic)) != 0 || get_le32(t + 24) != 0)
 		return bad(e, "not one, of another version, or incomplete");

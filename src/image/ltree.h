@@ -34,6 +34,11 @@
 #define LTREE_EXTENTS_MAX     1048576U /* of a sparse file */
 #define LTREE_RECORDS_MAX     8388608U /* per layer */
 
+/* The end of a whole file: this, u64 number of records, u64 length of the data file, checksum. */
+#define LTREE_TRAILER_SIZE    32U
+#define LTREE_TRAILER_MAGIC   "CSNTEND1"
+#define LTREE_TRAILER_DATALEN 16U
+
 enum ltree_kind {
 	LTREE_REG,
 	LTREE_DIR,

@@ -7,7 +7,8 @@
  * Who got the lock must look twice: the file may have been renamed into place, and the record been
  * made, between the first look and the lock.
  * A layer's record says in which boot of the host its files were written until a commit has synced
- * them: after a power cut such a layer is made anew.
+ * them: after a power cut such a layer is made anew. So is one whose files are shorter than the
+ * record and the tree's own end say.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -15,47 +16,71 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "bytes.h"
 #include "fdio.h"
+#include "ltree.h"
 #include "store_ingest_internal.h"
 
 #define NAME_SIZE 96
 #define LOOKS_MAX 100 /* times that another process may be quicker */
 
-static int layer_record(struct store *s, const char *diff_id, bool *ret_is_good, struct err *e)
+static int layer_record(struct store *s, const char *diff_id, bool *ret_is_good,
+			uint64_t *ret_data_len, struct err *e)
 {
 	auto_stmt st = NULL;
 	const char *boot = store_boot_id(s);
 	int rc;
 
 	*ret_is_good = false;
-	if (store_db_query(s, &st, e, "SELECT boot FROM layers WHERE diff_id = ?", "t", diff_id) <
-	    0)
+	if (store_db_query(s, &st, e, "SELECT boot, data_len FROM layers WHERE diff_id = ?", "t",
+			   diff_id) < 0)
 		return -e->code;
 	rc = store_db_step(s, st, e);
 	if (rc > 0) {
 		const char *made = store_db_text(st, 0);
 
 		*ret_is_good = *made == '\0' || (*boot && strcmp(made, boot) == 0);
+		*ret_data_len = (uint64_t)sqlite3_column_int64(st, 1);
 	}
 	return rc < 0 ? rc : 0;
 }
 
-static bool file_is_there(struct store *s, const char *dir, const char *hex, const char *ext)
+/* Lengths only: a file that was cut off, by a file system that lost its end or by a hand, is none.
+ */
+static bool data_is_whole(struct store *s, const char *hex, uint64_t len)
 {
 	char name[NAME_SIZE];
+	struct stat st;
 
-	snprintf(name, sizeof(name), "%s/%s.%s", dir, hex, ext);
-	return faccessat(s->root_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	snprintf(name, sizeof(name), "layers/%s.data", hex);
+	return fstatat(s->root_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	       (uint64_t)st.st_size >= len;
+}
+
+/* Its end is that of a tree, and of this data file's. */
+static bool tree_is_whole(struct store *s, const char *hex, uint64_t data_len)
+{
+	uint8_t end[LTREE_TRAILER_SIZE];
+	char name[NAME_SIZE];
+	auto_fd fd = -1;
+	struct stat st;
+
+	snprintf(name, sizeof(name), "layers/%s.tree", hex);
+	fd = openat(s->root_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	return fd >= 0 && fstat(fd, &st) == 0 && st.st_size >= (off_t)sizeof(end) &&
+	       fd_pread_full(fd, end, sizeof(end), st.st_size - (off_t)sizeof(end)) == 0 &&
+	       memcmp(end, LTREE_TRAILER_MAGIC, strlen(LTREE_TRAILER_MAGIC)) == 0 &&
+	       get_le64(end + LTREE_TRAILER_DATALEN) == data_len;
 }
 
 static int layer_is_there(struct store *s, const char *diff_id, bool *ret, struct err *e)
 {
 	const char *hex = store_id_hex(diff_id);
+	uint64_t data_len = 0;
 
-	if (layer_record(s, diff_id, ret, e) < 0)
+	if (layer_record(s, diff_id, ret, &data_len, e) < 0)
 		return -e->code;
-	*ret = *ret && file_is_there(s, "layers", hex, "data") &&
-	       file_is_there(s, "layers", hex, "tree");
+	*ret = *ret && data_is_whole(s, hex, data_len) && tree_is_whole(s, hex, data_len);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "bytes.h"
 #include "digest.h"
 #include "fdio.h"
 #include "ltree.h"
@@ -58,6 +59,15 @@ static int blob_arrives(struct store_ingest *in, const char *text, struct store_
 	return fixture_write(store_ingest_partial_fd(in), ret->digest + 7, text, ret->size, e);
 }
 
+int fixture_tree_write(int fd, const char *text, uint64_t data_len)
+{
+	uint8_t end[LTREE_TRAILER_SIZE] = LTREE_TRAILER_MAGIC;
+	int rc = fd_write_full(fd, text, strlen(text));
+
+	put_le64(end + LTREE_TRAILER_DATALEN, data_len);
+	return rc < 0 ? rc : fd_write_full(fd, end, sizeof(end));
+}
+
 /* The layer's data is its text in one block. */
 static int layer_make(struct store_ingest *in, const char *diff_id, const char *text, struct err *e)
 {
@@ -75,7 +85,7 @@ static int layer_make(struct store_ingest *in, const char *diff_id, const char *
 	snprintf(block, sizeof(block), "%s", text);
 	rc = fd_write_full(c.data_fd, block, sizeof(block));
 	if (rc == 0)
-		rc = fd_write_full(c.tree_fd, text, strlen(text));
+		rc = fixture_tree_write(c.tree_fd, text, sizeof(block));
 	if (rc < 0)
 		(void)err_set(e, -rc, "layer");
 	else

@@ -30,6 +30,8 @@ int fixture_ingest(struct store *s, const struct fixture_image *f, char ret_id[8
 /* A file beneath the root: its text, NULL when it is not there. The caller frees. */
 char *fixture_read(struct store *s, const char *name);
 int fixture_write(int dir_fd, const char *name, const void *data, size_t len, struct err *e);
+/* What claims take for a whole layer tree: any text, and the end of one. 0 or -errno. */
+int fixture_tree_write(int fd, const char *text, uint64_t data_len);
 /* Files in a directory of the root. */
 unsigned fixture_count(struct store *s, const char *dir);
 

@@ -159,6 +159,7 @@ static void claims_exclude_each_other(void **state)
 	assert_int_equal(claim(b, "layer", &d), STORE_CLAIM_MINE);
 	assert_int_equal(fd_write_full(d.data_fd, zeros, sizeof(zeros)), 0);
 	assert_int_equal(store_layer_keep(b, &d, 8192, &e), -EBADMSG); /* not so long */
+	assert_int_equal(fixture_tree_write(d.tree_fd, "tree", 4096), 0);
 	assert_int_equal(store_layer_keep(b, &d, 4096, &e), 0);
 	assert_int_equal(d.data_fd, -1);
 	assert_int_equal(claim(a, "layer", &c), STORE_CLAIM_PRESENT);
@@ -392,6 +393,7 @@ static void layer_of_another_boot_is_made_anew(void **state)
 	begin(p->s, &in);
 	assert_int_equal(claim(in, "layer", &c), STORE_CLAIM_MINE);
 	assert_int_equal(fd_write_full(c.data_fd, zeros, sizeof(zeros)), 0);
+	assert_int_equal(fixture_tree_write(c.tree_fd, "tree", 4096), 0);
 	assert_int_equal(store_layer_keep(in, &c, 4096, &e), 0);
 	assert_int_equal(claim(in, "layer", &c), STORE_CLAIM_PRESENT);
 	assert_int_equal(
@@ -405,6 +407,57 @@ static void layer_of_another_boot_is_made_anew(void **state)
 	assert_int_equal(claim(in, "layer", &c), STORE_CLAIM_PRESENT);
 	assert_int_equal(tree_remove_at(store_root_fd(p->s), "layers", &e), 0);
 	assert_int_equal(mkdirat(store_root_fd(p->s), "layers", 0700), 0);
+	assert_int_equal(claim(in, "layer", &c), STORE_CLAIM_MINE);
+	store_claim_drop(in, &c);
+	store_ingest_end(in);
+}
+
+static void layer_put(struct store_ingest *in, uint64_t data_len, uint64_t said)
+{
+	struct store_claim c = STORE_CLAIM_NONE;
+	struct err e = { 0 };
+
+	assert_int_equal(claim(in, "layer", &c), STORE_CLAIM_MINE);
+	assert_int_equal(ftruncate(c.data_fd, (off_t)data_len), 0);
+	assert_int_equal(fixture_tree_write(c.tree_fd, "some records", said), 0);
+	assert_int_equal(store_layer_keep(in, &c, data_len, &e), 0);
+}
+
+static void file_cut(struct store *s, const char *ext, off_t off)
+{
+	char id[80], name[120];
+	auto_fd fd = -1;
+	struct stat st;
+
+	fixture_digest("layer", 5, id);
+	snprintf(name, sizeof(name), "layers/%s.%s", id + 7, ext);
+	fd = openat(store_root_fd(s), name, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0 && fstat(fd, &st) == 0);
+	assert_int_equal(ftruncate(fd, off < 0 ? st.st_size + off : off), 0);
+}
+
+/* A record is believed where its files are as long as it says. */
+static void layer_that_was_cut_off_is_made_anew(void **state)
+{
+	static const struct {
+		const char *ext;
+		off_t off; /* from the end if below 0 */
+	} rows[] = { { "data", 0 }, { "data", -1 }, { "data", 4096 }, { "tree", 0 },
+		     { "tree", 5 }, { "tree", -1 }, { "tree", -32 } };
+	struct place *p = *state;
+	struct store_claim c = STORE_CLAIM_NONE;
+	struct store_ingest *in;
+
+	begin(p->s, &in);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		layer_put(in, 8192, 8192);
+		assert_int_equal(claim(in, "layer", &c), STORE_CLAIM_PRESENT);
+		file_cut(p->s, rows[i].ext, rows[i].off);
+		if (claim(in, "layer", &c) != STORE_CLAIM_MINE)
+			fail_msg("row %zu: believed", i);
+		store_claim_drop(in, &c);
+	}
+	layer_put(in, 8192, 4096); /* a tree of another data file */
 	assert_int_equal(claim(in, "layer", &c), STORE_CLAIM_MINE);
 	store_claim_drop(in, &c);
 	store_ingest_end(in);
@@ -510,6 +563,7 @@ int main(void)
 		TEST(untagged),
 		TEST(collection_waits_for_ingests),
 		TEST(layer_of_another_boot_is_made_anew),
+		TEST(layer_that_was_cut_off_is_made_anew),
 		TEST(commit_refuses),
 		TEST(damaged_disk_is_told),
 		TEST(log_stays_short),
