@@ -162,7 +162,8 @@ static void devices_do_not_depend_on_the_boot(void **state)
 		s.mem_fd = 20;
 	}
 	assert_string_equal(cold_devices.data, restored_devices.data);
-	has(&cold_devices, "virtio-blk-device,drive=n0,serial=disk0,werror=report virtio-blk-device,drive=n1");
+	has(&cold_devices,
+	    "virtio-blk-device,drive=n0,serial=disk0,werror=report virtio-blk-device,drive=n1");
 }
 
 static void concatenated_disk(void **state)
