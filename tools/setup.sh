@@ -7,7 +7,7 @@ set -euo pipefail
 
 build="gcc libc6-dev meson ninja-build pkg-config libcurl4-openssl-dev libssl-dev libjansson-dev libsqlite3-dev
 	libseccomp-dev libzstd-dev libisal-dev zlib1g-dev libcmocka-dev
-	libfuse3-dev nbdkit-plugin-dev"
+	libfuse3-dev nbdkit-plugin-dev libext2fs-dev"
 run="qemu-system-x86 qemu-system-common passt e2fsprogs ca-certificates nbdkit fuse3 qemu-utils
 	grub-pc-bin grub-common"
 image="mmdebstrap umoci busybox-static"
@@ -15,7 +15,7 @@ demo="docker-registry curl"
 test="clang clang-format libclang-rt-14-dev bats jq skopeo podman runc buildah erofs-utils xz-utils
 	python3-minimal python3 attr libarchive-tools iproute2 socat netcat-openbsd procps util-linux openssl apache2-utils
 	redis-tools postgresql-client linux-source-6.1 flex bison bc libelf-dev make
-	7zip python3-libvhdi bzip2 dpkg-dev libnbd-bin"
+	7zip python3-libvhdi bzip2 dpkg-dev libnbd-bin fdisk"
 bench="docker.io podman runc iptables gnuplot-nox"
 
 want=()

@@ -6,7 +6,7 @@
 
 Deterministic. What fuzzing finds is added beside them under the names that libFuzzer gives.
 """
-import gzip, io, json, os, shutil, struct, subprocess, sys, tarfile, zlib
+import gzip, io, json, os, shutil, struct, subprocess, sys, tarfile, tempfile, zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -209,6 +209,11 @@ def seeds_worker_msg():
     put("worker_msg", "parts0", b"\3" + json.dumps(whole).encode())
     put("worker_msg", "parts1", b"\3" + json.dumps(dict(whole, layers=[d])).encode())
     put("worker_msg", "parts2", b"\3" + json.dumps(dict(whole, version=2)).encode())
+    layer = {"diff_id": d, "blob": d, "size": 5, "files": 2, "left_out": 0}
+    lines = [{"done": 1, "of": 2}, {"partition": 1, "layers": [layer, layer], "has_config": True},
+             {"partition": 1, "layers": [layer] * 3, "has_config": True}, {"error": "x", "code": 5}, {"done": -1, "of": 0}]
+    for i, line in enumerate(lines):
+        put("worker_msg", "import%d" % i, b"\4" + json.dumps(line).encode())
 
 
 def frame(type, payload=b"", stream=0):
@@ -457,6 +462,60 @@ def seeds_vhd_ops():
     for kind in range(8):
         for i, s in enumerate(sequences):
             put("vhd_ops", "%d-%d" % (kind, i), bytes([kind]) + s)
+
+
+# ---- disks ----
+
+def small_tree(folder):
+    """A directory with one of each kind."""
+    os.makedirs(folder + "/d")
+    for name, data in (("d/f", b"hello"), ("d/big", b"x" * 3000)):
+        with open(os.path.join(folder, name), "wb") as f:
+            f.write(data)
+    os.link(folder + "/d/f", folder + "/g")
+    os.symlink("d/f", folder + "/l")
+    os.mkfifo(folder + "/p")
+    os.mknod(folder + "/c", 0o20644, 0)
+    os.setxattr(folder + "/d/f", "user.a", b"b")
+    os.setxattr(folder + "/d", "trusted.overlay.opaque", b"y")
+    for where, _, names in os.walk(folder, topdown=False):
+        for name in names + ["."]:
+            os.utime(os.path.join(where, name), (1, 1), follow_symlinks=False)
+
+
+def made_by(target, rows):
+    """An image of the tree by each command; zeros at its end are implied."""
+    with tempfile.TemporaryDirectory() as work:
+        small_tree(work + "/t")
+        for i, row in enumerate(rows):
+            image = "%s/%d" % (work, i)
+            subprocess.run(row.format(tree=work + "/t", image=image), shell=True, check=True, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, env=dict(os.environ, E2FSPROGS_FAKE_TIME="1"))
+            with open(image, "rb") as f:
+                put(target, "image%d" % i, f.read().rstrip(b"\0") + bytes([i & 1]))
+
+
+def seeds_ext_read():
+    same = "-U 00000000-0000-4000-8000-000000000000 -E hash_seed=00000000-0000-4000-8000-000000000000"
+    made_by("ext_read", ["mke2fs -q -F -b 1024 -N 32 -d {tree} " + same + " " + o + " {image} 128k" for o in (
+        "-t ext2", "-t ext4 -O ^has_journal", "-t ext4 -O ^has_journal,^metadata_csum,inline_data", "-t ext2 -I 128")])
+
+
+def seeds_erofs_read():
+    made_by("erofs_read", ["mkfs.erofs -T1 -U 00000000-0000-4000-8000-000000000000 " + o + " {image} {tree}" for o in (
+        "-x1", "-x1", "-Eforce-inode-extended", "-Enoinline_data")])
+
+
+def seeds_partition():
+    def entry(type, first, count):
+        return struct.pack("<B3sB3sII", 0, b"", type, b"", first, count)
+    def sector(*entries):
+        return b"\0" * 446 + b"".join(entries).ljust(64, b"\0") + b"\x55\xaa"
+    put("partition", "mbr", sector(entry(0x83, 8, 100), entry(0x82, 200, 10)) + b"\0")
+    put("partition", "logical", sector(entry(5, 1, 100)) + sector(entry(0x83, 1, 5), entry(5, 1, 50)) + sector(entry(0x83, 2, 5)) + b"\0")
+    head = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, 1, 16383, 34, 16350, b"u" * 16, 2, 4, 128, 0)
+    rows = b"".join(struct.pack("<16s16sQQQ72s", b"t" * 16, b"u" * 16, 40 + i * 10, 45 + i * 10, 0, b"n") for i in range(4))
+    put("partition", "gpt", sector(entry(0xee, 1, 16383)) + head.ljust(512, b"\0") + rows + b"\0" * 2048 + b"\1")
 
 
 if __name__ == "__main__":

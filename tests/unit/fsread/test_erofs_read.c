@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* test_erofs_read.c - file systems that mkfs.erofs made, whole and damaged */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "fdio.h"
+#include "fs_fixture.h"
+#include "temp_dir.h"
+#include "tree_tar.h"
+
+static int walk(const struct disk_view *v, struct buf *list, struct err *e)
+{
+	int fd = memfd_create("layer", MFD_CLOEXEC), rc;
+	struct tree_counts n;
+	struct layer_written written;
+	struct layer_writer *w;
+	struct fs *f = NULL;
+
+	assert_int_equal(layer_writer_new(fd, &w, e), 0);
+	rc = fs_open(v, &f, e);
+	if (rc == 0) {
+		const struct tree_source s = { f, f->root, TREE_WHOLE, NULL, NULL };
+
+		rc = tree_tar_write(&s, w, &n, e);
+	}
+	if (rc == 0)
+		rc = layer_writer_finish(w, &written, e);
+	layer_writer_free(w);
+	fs_close(f);
+	if (rc == 0 && list)
+		rc = layer_list(fd, list, e);
+	close(fd);
+	return rc;
+}
+
+static void tree_make(void)
+{
+	must_run("cd %s && mkdir -p t/d/e t/lost+found && echo hello >t/d/f && ln t/d/f t/d/g && "
+		 "ln -s f t/d/short && ln -s %0100d t/d/long && chmod 4751 t/d/f && "
+		 "setfattr -n user.a -v b t/d/f && truncate -s 9M t/s && printf x | "
+		 "dd of=t/s bs=1 seek=5M conv=notrunc status=none && mknod t/c c 5 1 && "
+		 "for i in $(seq 300); do : >t/d/e/name-$i; done && touch -d @1000000000 t/d/f",
+		 temp_dir.path, 7);
+}
+
+static void check(const char *options, const char *image)
+{
+	auto_buf list = { 0 };
+	struct err e = { 0 };
+	struct disk_view v;
+	int fd;
+
+	must_run("cd %s && mkfs.erofs %s %s t >/dev/null 2>&1", temp_dir.path, options, image);
+	fd = openat(temp_dir.fd, image, O_RDONLY | O_CLOEXEC);
+	v = file_view(&fd);
+	assert_int_equal(fs_kind_find(&v), FS_EROFS);
+	if (walk(&v, &list, &e) < 0)
+		fail_msg("%s: %s", options, e.msg);
+	assert_non_null(strstr(list.data, "reg 4751 0:0 6 1000000000.0 d/f user.a=b #"));
+	assert_non_null(strstr(list.data, " d/g -> d/f\n"));
+	assert_non_null(strstr(list.data, " d/short -> f\n"));
+	assert_non_null(strstr(list.data, " d/long -> 00000"));
+	assert_non_null(strstr(list.data, " c 5,1\n"));
+	assert_non_null(strstr(list.data, " 9437184 "));
+	assert_non_null(strstr(list.data, " d/e/name-300 #"));
+	assert_null(strstr(list.data, "lost+found"));
+	close(fd);
+}
+
+static void kinds(void **state)
+{
+	static const char *const options[] = {
+		"-x1",
+		"-x1 -Enoinline_data",
+		"-Eforce-inode-extended",
+	};
+
+	(void)state;
+	tree_make();
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		char image[16];
+
+		snprintf(image, sizeof(image), "image-%zu", i);
+		check(options[i], image);
+	}
+}
+
+static uint64_t next(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
+	return *seed >> 33;
+}
+
+/* Any of it may be changed: it is refused, or read as something else, and nothing worse. */
+static void damaged(void **state)
+{
+	auto_buf whole = { 0 };
+	uint64_t seed = 42;
+	int fd;
+
+	(void)state;
+	tree_make();
+	must_run("cd %s && mkfs.erofs image t >/dev/null 2>&1", temp_dir.path);
+	fd = openat(temp_dir.fd, "image", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(fd_read_all(fd, &whole), 0);
+	close(fd);
+	for (unsigned int round = 0; round < 60; round++) {
+		struct memory_disk m = { (uint8_t *)whole.data, whole.len };
+		struct disk_view v = memory_view(&m);
+		uint8_t saved[64];
+		size_t at[64];
+		struct err e = { 0 };
+
+		for (size_t i = 0; i < 64; i++) {
+			at[i] = 1024 + next(&seed) % (round % 2 ? 4096 : whole.len - 1024);
+			saved[i] = (uint8_t)whole.data[at[i]];
+			whole.data[at[i]] = (char)next(&seed);
+		}
+		if (walk(&v, NULL, &e) < 0)
+			assert_true(e.code > 0 && e.msg[0]);
+		for (size_t i = 64; i-- > 0;)
+			whole.data[at[i]] = (char)saved[i];
+	}
+}
+
+static void refused(void **state)
+{
+	static const struct {
+		const char *what, *text;
+		uint32_t at, len;
+		const char *bytes;
+	} t[] = {
+		{ "blocks of 2^40", "blocks of 2^40", 1036, 1, "\x28" },
+		{ "compression", "compression", 1104, 1, "\x03" },
+		{ "features of tomorrow", "other features", 1107, 1, "\x80" },
+		{ "other devices", "other features", 1110, 1, "\x01" },
+		{ "a root that is none", "makes no sense", 1038, 2, "\xff\xff" },
+		{ "metadata behind the end", "behind the end", 1064, 4, "\xff\xff\xff\xff" },
+	};
+	auto_buf whole = { 0 };
+	int fd;
+
+	(void)state;
+	tree_make();
+	must_run("cd %s && mkfs.erofs image t >/dev/null 2>&1", temp_dir.path);
+	fd = openat(temp_dir.fd, "image", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(fd_read_all(fd, &whole), 0);
+	close(fd);
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct memory_disk m = { (uint8_t *)whole.data, whole.len };
+		struct disk_view v = memory_view(&m);
+		char saved[8];
+		struct err e = { 0 };
+
+		memcpy(saved, whole.data + t[i].at, t[i].len);
+		memcpy(whole.data + t[i].at, t[i].bytes, t[i].len);
+		if (walk(&v, NULL, &e) == 0)
+			fail_msg("%s: not refused", t[i].what);
+		if (!strstr(e.msg, t[i].text))
+			fail_msg("%s: %s", t[i].what, e.msg);
+		memcpy(whole.data + t[i].at, saved, t[i].len);
+	}
+	for (size_t len = 0; len < 8192; len += 511) { /* cut anywhere */
+		struct memory_disk m = { (uint8_t *)whole.data, len };
+		struct disk_view v = memory_view(&m);
+		struct err e = { 0 };
+
+		assert_true(walk(&v, NULL, &e) < 0 || len > 4096);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(kinds, temp_dir_setup, temp_dir_teardown),
+		cmocka_unit_test_setup_teardown(damaged, temp_dir_setup, temp_dir_teardown),
+		cmocka_unit_test_setup_teardown(refused, temp_dir_setup, temp_dir_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
