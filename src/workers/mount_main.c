@@ -19,45 +19,27 @@
 #include <sys/xattr.h>
 
 #include "child.h"
+#include "disk_arguments.h"
 #include "fdio.h"
 #include "log.h"
 #include "mount_serve.h"
 
 #define REPORT_FD 3
-#define ROOTS_MAX 64U
 
 struct request {
 	const char *image, *dir;
-	struct vhd_open_options open;
-	const char *roots[ROOTS_MAX];
+	struct disk_arguments parents;
 	bool is_readonly, has_report;
 };
 
-static const char *value_of(const char *arg, const char *key)
-{
-	size_t len = strlen(key);
-
-	return strncmp(arg, key, len) == 0 && arg[len] == '=' ? arg + len + 1 : NULL;
-}
-
 static int argument_take(struct request *r, const char *arg, struct err *e)
 {
-	const char *value;
-
 	if (strcmp(arg, "readonly") == 0)
 		r->is_readonly = true;
 	else if (strcmp(arg, "report") == 0)
 		r->has_report = true;
-	else if (strcmp(arg, "any-parent") == 0)
-		r->open.flags |= VHD_OPEN_ANY_PARENT;
-	else if ((value = value_of(arg, "parent")))
-		r->open.parent = value;
-	else if ((value = value_of(arg, "windows-root")))
-		r->open.windows_root = value;
-	else if ((value = value_of(arg, "root")) && r->open.n_roots < ROOTS_MAX)
-		r->roots[r->open.n_roots++] = value;
 	else
-		return err_plain(e, EINVAL, "bad argument: %.100s", arg);
+		return disk_argument_take(&r->parents, arg, e);
 	return 0;
 }
 
@@ -70,10 +52,8 @@ static int request_parse(int argc, char **argv, struct request *r, struct err *e
 	for (int i = 3; i < argc; i++)
 		if (argument_take(r, argv[i], e) < 0)
 			return -e->code;
-	if (r->open.n_roots > 0)
-		r->open.roots = r->roots;
 	if (!r->is_readonly)
-		r->open.flags |= VHD_OPEN_WRITE;
+		r->parents.open.flags |= VHD_OPEN_WRITE;
 	return 0;
 }
 
@@ -94,7 +74,7 @@ static int server_run(const struct request *r, struct err *e)
 	struct mount *m;
 	struct vhd *disk;
 
-	if (vhd_open(r->image, &r->open, &disk, &v) < 0)
+	if (vhd_open(r->image, &r->parents.open, &disk, &v) < 0)
 		return err_plain(e, v.code, "%s", v.msg);
 	if (mount_open(disk, r->dir, r->is_readonly, &m, e) < 0)
 		return -e->code;
