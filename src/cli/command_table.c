@@ -338,6 +338,16 @@ static const struct flag disk_export_rows[] = {
 	QUIET,
 	TEXT("size", 0, size, "bytes", "Size of the disk (default: the image and 1 GiB)"),
 };
+static const struct flag disk_import_rows[] = {
+	LIST("change", 'c', changes, "instruction",
+	     "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME or WORKDIR for the image"),
+	TEXT("from", 'f', from, "format", "Format of the disk: raw or vhd (default: by its name)"),
+	TEXT("message", 'm', message, "text", "What the image's history says"),
+	PARENT_FLAGS,
+	TEXT("partition", 0, partition, "number",
+	     "Partition of the root file system; 0: all of the disk"),
+	QUIET,
+};
 static const struct flag disk_diff_rows[] = {
 	BOOL("exit-code", 0, with_exit_code, "End with 2 if there are differences"),
 	FORMAT_LIST,
@@ -535,6 +545,12 @@ const struct command commands[] = {
 	  "what is written, which stays. The image's command runs with an address from DHCP; the machine "
 	  "ends with it. With --for, a size of the disk is still rounded up to whole MiB.",
 	  cmd_disk_export, FLAGS(struct disk_flags, disk_export_rows), 2, 2, false, "image" },
+	{ "disk import", NULL, "FILE NAME[:TAG]", "Make an image of a disk's root file system",
+	  "The disk has an MBR, a GPT or no partitions; its root is the one ext2, ext3, ext4 or EROFS file "
+	  "system with /etc and programs, or --partition. Nothing is mounted, and no root's rights are "
+	  "needed. Of a disk that caisson disk export made, with the image's own config, and what was "
+	  "written since as a second layer; of others, say with --change what the image is to run.",
+	  cmd_disk_import, FLAGS(struct disk_flags, disk_import_rows), 2, 2, false, "file" },
 	{ "disk diff", NULL, "FILE OTHER", "List the ranges in which two disks differ", NULL,
 	  cmd_disk_diff, FLAGS(struct disk_flags, disk_diff_rows), 2, 2, false, "file" },
 	{ "disk reparent", NULL, "FILE PARENT", "Name another parent",

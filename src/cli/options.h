@@ -80,11 +80,11 @@ struct list_flags { /* kernel ls, template ls, doctor, version */
 };
 struct disk_flags { /* all of "caisson disk"; each command has rows for some */
 	const char *parent, *windows_root, *parent_name, *format, *type, *block_size, *profile,
-		*size, *from, *to, *kernel;
+		*size, *from, *to, *kernel, *message, *partition;
 	int64_t levels;
 	bool any_parent, is_quiet, is_forced, is_dry_run, does_write, with_digest, with_exit_code,
 		is_foreground, is_readonly, is_bootable;
-	struct flag_list roots;
+	struct flag_list roots, changes;
 };
 
 struct volume_flags { /* all of "caisson volume" but inspect */
@@ -103,7 +103,7 @@ command_fn cmd_doctor, cmd_version, cmd_kernel_install, cmd_kernel_build, cmd_ke
 command_fn cmd_disk_create, cmd_disk_info, cmd_disk_chain, cmd_disk_snapshot, cmd_disk_coalesce,
 	cmd_disk_flatten, cmd_disk_resize, cmd_disk_compact, cmd_disk_check, cmd_disk_repair,
 	cmd_disk_convert, cmd_disk_diff, cmd_disk_reparent, cmd_disk_mount, cmd_disk_umount,
-	cmd_disk_export;
+	cmd_disk_export, cmd_disk_import;
 command_fn cmd_volume_create, cmd_volume_ls, cmd_volume_inspect, cmd_volume_rm, cmd_volume_prune;
 
 #endif

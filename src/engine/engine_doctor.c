@@ -123,7 +123,7 @@ static void check_helpers(struct engine *g, json_t *list)
 {
 	static const char *const names[] = { "caisson-keeper",   "caisson-fetch", "caisson-unpack",
 					     "caisson-template", "caisson-mount", "caisson-foreign",
-					     "caisson-init" };
+					     "caisson-import",   "caisson-init" };
 	char missing[256] = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {

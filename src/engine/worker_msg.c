@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker_msg.c - [U] packets of caisson-fetch and replies of caisson-unpack
+ * worker_msg.c - [U] packets of caisson-fetch, replies of caisson-unpack, lines of caisson-import
  *
  * Hostile: all of it. Invariants of what gets through: I1 a digest is "sha256:" and 64 lower-case
  * hex digits, so that it may become a file name. I2 numbers are 0 .. 2^63-1. I3 text is valid UTF-8
@@ -140,15 +140,15 @@ int fetch_event_parse(const char *packet, size_t len, struct fetch_event *ret, s
 	return 0;
 }
 
-static json_t *reply_load(const char *text, size_t len, struct err *e)
+static json_t *reply_load(const char *text, size_t len, size_t max, struct err *e)
 {
-	json_t *j = len <= UNPACK_REPLY_MAX ? json_parse(text, len, JSON_DEPTH_FLAGS, NULL) : NULL;
+	json_t *j = len <= max ? json_parse(text, len, JSON_DEPTH_FLAGS, NULL) : NULL;
 	char msg[400];
 	uint64_t code;
 
 	if (!json_is_object(j)) {
 		json_decref(j);
-		(void)err_plain(e, EBADMSG, "the unpacking process sent something unreadable");
+		(void)err_plain(e, EBADMSG, "a worker process sent something unreadable");
 		return NULL;
 	}
 	if (!json_object_get(j, "error"))
@@ -164,7 +164,7 @@ static json_t *reply_load(const char *text, size_t len, struct err *e)
 int unpack_reply_parse(const char *text, size_t len, struct unpack_reply *ret, struct err *e)
 {
 	struct unpack_reply r = { 0 };
-	json_t *j = reply_load(text, len, e);
+	json_t *j = reply_load(text, len, UNPACK_REPLY_MAX, e);
 	bool ok;
 
 	if (!j)
@@ -222,7 +222,7 @@ static bool merge_get(const json_t *j, struct store_parts *p)
 
 int merge_reply_parse(const char *text, size_t len, struct store_parts *p, struct err *e)
 {
-	json_t *j = reply_load(text, len, e);
+	json_t *j = reply_load(text, len, UNPACK_REPLY_MAX, e);
 	bool ok;
 
 	if (!j)
@@ -232,4 +232,51 @@ int merge_reply_parse(const char *text, size_t len, struct store_parts *p, struc
 	if (!ok)
 		return err_plain(e, EBADMSG, "the unpacking process sent an incomplete reply");
 	return store_parts_check(p, e);
+}
+
+static bool layer_get(const json_t *o, struct import_line *l)
+{
+	const uint32_t i = l->n_layers++;
+
+	return digest_get(o, "diff_id", l->layers[i].diff_id) &&
+	       digest_get(o, "blob", l->layers[i].blob) &&
+	       number_get(o, "size", &l->layers[i].size) &&
+	       number_get(o, "files", &l->layers[i].files) &&
+	       number_get(o, "left_out", &l->layers[i].left_out);
+}
+
+static bool import_get(const json_t *j, struct import_line *l)
+{
+	const json_t *layers = json_object_get(j, "layers");
+	const size_t n = json_array_size(layers);
+	uint64_t partition;
+
+	if (!layers)
+		return number_get(j, "done", &l->done) && number_get(j, "of", &l->of);
+	l->kind = IMPORT_RESULT;
+	if (n == 0 || n > IMPORT_LAYERS_MAX || !number_get(j, "partition", &partition) ||
+	    partition > UINT32_MAX || !json_is_boolean(json_object_get(j, "has_config")))
+		return false;
+	l->partition = (uint32_t)partition;
+	l->has_config = json_is_true(json_object_get(j, "has_config"));
+	for (size_t i = 0; i < n; i++)
+		if (!layer_get(json_array_get(layers, i), l))
+			return false;
+	return true;
+}
+
+int import_line_parse(const char *text, size_t len, struct import_line *ret, struct err *e)
+{
+	struct import_line l = { 0 };
+	json_t *j = reply_load(text, len, IMPORT_LINE_MAX, e);
+	bool ok;
+
+	if (!j)
+		return -e->code;
+	ok = import_get(j, &l);
+	json_decref(j);
+	if (!ok)
+		return err_plain(e, EBADMSG, "a worker process sent an incomplete line");
+	*ret = l;
+	return 0;
 }

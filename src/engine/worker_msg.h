@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker_msg.h - what caisson-fetch and caisson-unpack say, parsed
+ * worker_msg.h - what caisson-fetch, caisson-unpack and caisson-import say, parsed
  *
  * The workers have read bytes of the network and may be in a stranger's hands: their words are data
  * of known shape and size, or the run ends. Text is made printable here, once.
@@ -48,6 +48,25 @@ must_check int unpack_reply_parse(const char *text, size_t len, struct unpack_re
 				  struct err *e);
 /* Fills parts, n_parts, disk_len, meta_len; the caller has filled the layers. Checked. */
 must_check int merge_reply_parse(const char *text, size_t len, struct store_parts *p,
+				 struct err *e);
+
+#define IMPORT_LINE_MAX   4096U
+#define IMPORT_LAYERS_MAX 2U
+
+enum import_kind { IMPORT_PROGRESS, IMPORT_RESULT };
+struct import_line {
+	enum import_kind kind;
+	uint64_t done, of; /* IMPORT_PROGRESS */
+	uint32_t partition;
+	bool has_config;
+	struct {
+		char diff_id[80], blob[80];
+		uint64_t size, files, left_out;
+	} layers[IMPORT_LAYERS_MAX];
+	uint32_t n_layers; /* of a result: at least 1 */
+};
+/* A line without its end. An {"error":..} line becomes this error, with its code. */
+must_check int import_line_parse(const char *text, size_t len, struct import_line *ret,
 				 struct err *e);
 
 #endif

@@ -129,10 +129,24 @@ static void merge_try(const char *text, size_t len)
 	store_parts_done(&p);
 }
 
+static void import_try(const char *text, size_t len)
+{
+	struct import_line l = { 0 };
+	struct err e = { 0 };
+
+	if (import_line_parse(text, len, &l, &e) < 0) {
+		MUST(e.code > 0 && e.code <= 4095);
+		return;
+	}
+	MUST(l.n_layers <= IMPORT_LAYERS_MAX && (l.n_layers > 0) == (l.kind == IMPORT_RESULT));
+	for (uint32_t i = 0; i < l.n_layers; i++)
+		MUST(strlen(l.layers[i].diff_id) == 71 && strlen(l.layers[i].blob) == 71);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static void (*const tries[])(const char *, size_t) = { event_try, reply_try, merge_try,
-							       parts_try };
+							       parts_try, import_try };
 	auto_free char *text = NULL;
 
 	if (len == 0)

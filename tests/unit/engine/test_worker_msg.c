@@ -225,12 +225,51 @@ static void merges(void **state)
 	}
 }
 
+#define WRITTEN "{\"diff_id\":\"" ID "\",\"blob\":\"" ID "\",\"size\":5,\"files\":2,\"left_out\":1}"
+
+static void import_lines(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"{}",
+		"{\"done\":1}",
+		"{\"done\":-1,\"of\":2}",
+		"{\"partition\":1,\"layers\":[],\"has_config\":true}",
+		"{\"partition\":1,\"layers\":[" WRITTEN "," WRITTEN "," WRITTEN
+		"],\"has_config\":true}",
+		"{\"partition\":4294967296,\"layers\":[" WRITTEN "],\"has_config\":true}",
+		"{\"partition\":1,\"layers\":[" WRITTEN "],\"has_config\":1}",
+		"{\"partition\":1,\"layers\":[{\"diff_id\":\"x\"}],\"has_config\":true}",
+		"{\"partition\":1,\"layers\":{},\"has_config\":true}",
+	};
+	static const char good[] = "{\"partition\":3,\"layers\":[" WRITTEN "],\"has_config\":true}";
+	struct import_line l;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(import_line_parse("{\"done\":1,\"of\":2}", 17, &l, &e), 0);
+	assert_true(l.kind == IMPORT_PROGRESS && l.done == 1 && l.of == 2 && l.n_layers == 0);
+	assert_int_equal(import_line_parse(good, strlen(good), &l, &e), 0);
+	assert_true(l.kind == IMPORT_RESULT && l.partition == 3 && l.n_layers == 1 && l.has_config);
+	assert_true(l.layers[0].size == 5 && l.layers[0].files == 2 && l.layers[0].left_out == 1);
+	assert_string_equal(l.layers[0].blob, ID);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		if (import_line_parse(bad[i], strlen(bad[i]), &l, &e) != -EBADMSG)
+			fail_msg("%s is taken", bad[i]);
+	assert_int_equal(import_line_parse("{\"error\":\"a\\u0007\",\"code\":2}", 28, &l, &e), -2);
+	assert_string_equal(e.msg, "a?");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(events),      cmocka_unit_test(bad_events),
-		cmocka_unit_test(error_texts), cmocka_unit_test(long_texts_are_cut),
-		cmocka_unit_test(replies),     cmocka_unit_test(merges),
+		cmocka_unit_test(import_lines),
+		cmocka_unit_test(events),
+		cmocka_unit_test(bad_events),
+		cmocka_unit_test(error_texts),
+		cmocka_unit_test(long_texts_are_cut),
+		cmocka_unit_test(replies),
+		cmocka_unit_test(merges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
