@@ -1,45 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* engine_open.c - the engine object: options, places, the store on first use */
-#include <fcntl.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "engine_internal.h"
+#include "libexec.h"
 
 #define ID_SHOWN 12 /* hex digits of a digest that people see */
-
-/*
- * Programs of the build find each other: build/src/cli/caisson has build/libexec two levels up,
- * which holds links to all of them, and build.ninja beside that.
- */
-static char *libexec_choose(const char *given)
-{
-	char exe[PATH_MAX], path[PATH_MAX + 32];
-	const char *env = getenv("CAISSON_LIBEXEC");
-	ssize_t n;
-
-	if (given && *given)
-		return strdup(given);
-	if (env && *env)
-		return strdup(env);
-	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	for (int up = 0; n > 0 && up < 3; up++) { /* the program, its folder, src */
-		while (n > 0 && exe[n - 1] != '/')
-			n--;
-		if (n > 0)
-			n--;
-	}
-	if (n > 0) {
-		exe[n] = '\0';
-		snprintf(path, sizeof(path), "%s/build.ninja", exe);
-		if (access(path, F_OK) == 0) {
-			snprintf(path, sizeof(path), "%s/libexec", exe);
-			return strdup(path);
-		}
-	}
-	return strdup(CAISSON_LIBEXECDIR);
-}
 
 int engine_open(const struct engine_options *o, struct engine **ret, struct err *e)
 {
@@ -52,7 +19,7 @@ int engine_open(const struct engine_options *o, struct engine **ret, struct err 
 		o = &none;
 	g->root = o->root ? strdup(o->root) : NULL;
 	g->run = o->run ? strdup(o->run) : NULL;
-	g->libexec = libexec_choose(o->libexec);
+	g->libexec = libexec_dir(o->libexec);
 	if (!g->libexec || (o->root && !g->root) || (o->run && !g->run)) {
 		engine_close(g);
 		return err_set(e, ENOMEM, "engine");
