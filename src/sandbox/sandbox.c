@@ -2,18 +2,18 @@
 /*
  * sandbox.c - the order in which the walls go up
  *
- * No new privileges; own user and network namespace (not for downloads: nothing mapped, nothing
- * routed; nor for a disk's server, which can make no socket); limits; Landlock; capabilities;
- * system calls. Each wall stands without the others: a kernel without namespaces for ordinary users
- * or without Landlock still has the system call filter, in which an unpack worker can open nothing.
+ * No new privileges; namespaces (sandbox_root.c); limits; Landlock; capabilities; system calls.
+ * Each wall stands without the others: a kernel without namespaces for ordinary users or without
+ * Landlock still has the system call filter, in which an unpack worker can open nothing.
  *
  * A program of others opens its files by itself, with root's right to read those of other users
- * where root started it: that one capability stays, behind Landlock only.
+ * where root started it: that one capability stays, behind Landlock only. So does a share's server,
+ * for whose files a guest has owners and modes; without Landlock it may open what root may, and
+ * must not be talked into it (share_open.c).
  */
 #include "sandbox.h"
 
 #include <linux/capability.h>
-#include <sched.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -22,7 +22,8 @@
 #include "log.h"
 #include "sandbox_internal.h"
 
-#define GIB (1ULL << 30)
+#define GIB        (1ULL << 30)
+#define SOFT_LIMIT (RLIM_INFINITY - 1) /* what is there for now, for good */
 
 static const struct limits {
 	rlim_t files, file_size, memory;
@@ -33,6 +34,8 @@ static const struct limits {
 	[SANDBOX_MOUNT] = { 1024, RLIM_INFINITY, 4 * GIB },
 	[SANDBOX_DISK] = { 1024, RLIM_INFINITY, 4 * GIB },
 	[SANDBOX_PROGRAM] = { 1024, RLIM_INFINITY, 4 * GIB },
+	[SANDBOX_VMM] = { SOFT_LIMIT, RLIM_INFINITY, RLIM_INFINITY }, /* the guest's memory */
+	[SANDBOX_SHARE] = { RLIM_INFINITY, RLIM_INFINITY, 4 * GIB },
 };
 _Static_assert(ARRAY_SIZE(limits) == SANDBOX_KIND_COUNT_, "limits for each kind");
 
@@ -43,7 +46,7 @@ static int limit_set(__rlimit_resource_t what, rlim_t value, struct err *e)
 
 	if (getrlimit(what, &r) < 0)
 		return err_set(e, errno, "getrlimit");
-	r.rlim_max = MIN_OF(r.rlim_max, value);
+	r.rlim_max = value == SOFT_LIMIT ? r.rlim_cur : MIN_OF(r.rlim_max, value);
 	r.rlim_cur = MIN_OF(r.rlim_cur, r.rlim_max);
 	return setrlimit(what, &r) < 0 ? err_set(e, errno, "setrlimit") : 0;
 }
@@ -61,11 +64,12 @@ static int limits_set(const struct limits *l, unsigned int cpu_s, struct err *e)
 	return 0;
 }
 
-/* In a user namespace of its own root would have no right to others' files. */
-static void namespaces_leave(bool keeps_user)
+/* Bits: what a kind that was started by root keeps. */
+static uint32_t capabilities_of(enum sandbox_kind kind, bool has_landlock)
 {
-	if (unshare((keeps_user ? 0 : CLONE_NEWUSER) | CLONE_NEWNET | CLONE_NEWIPC) < 0)
-		log_debug("sandbox: no namespaces of its own: %s", strerror(errno));
+	if (kind == SANDBOX_SHARE)
+		return 1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_FOWNER;
+	return kind == SANDBOX_PROGRAM && has_landlock ? 1U << CAP_DAC_READ_SEARCH : 0U;
 }
 
 /* All, but those of `kept` (bits) that it has. */
@@ -89,18 +93,16 @@ static int capabilities_drop(uint32_t kept, struct err *e)
 
 int sandbox_enter(const struct sandbox_policy *p, struct err *e)
 {
-	bool is_roots_program = p->kind == SANDBOX_PROGRAM && geteuid() == 0, has_landlock = false;
+	bool is_root = geteuid() == 0, has_landlock = false;
 
 	if ((unsigned int)p->kind >= SANDBOX_KIND_COUNT_)
 		return err_plain(e, EINVAL, "sandbox of an unknown kind");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_set(e, errno, "sandbox: prctl");
-	if (p->kind != SANDBOX_FETCH && p->kind != SANDBOX_DISK)
-		namespaces_leave(is_roots_program);
+	sandbox_namespaces(p->kind, is_root);
 	if (limits_set(&limits[p->kind], p->cpu_s, e) < 0 ||
 	    sandbox_landlock(p, &has_landlock, e) < 0 ||
-	    capabilities_drop(is_roots_program && has_landlock ? 1U << CAP_DAC_READ_SEARCH : 0U,
-			      e) < 0)
+	    capabilities_drop(is_root ? capabilities_of(p->kind, has_landlock) : 0U, e) < 0)
 		return -e->code;
 	return sandbox_seccomp(p->kind, e);
 }

@@ -4,8 +4,8 @@
  *
  * Every right that this kernel's Landlock knows is taken away, then given back beneath the
  * directories of the policy and, for downloads, the files that name lookup and TLS read; for
- * programs of others, what the distribution has installed. glibc has no functions for these system
- * calls.
+ * programs of others, what the distribution has installed. A share's server can make no devices and
+ * execute nothing. glibc has no functions for these system calls.
  */
 #include <fcntl.h>
 #include <linux/landlock.h>
@@ -24,6 +24,7 @@
 #endif
 #define ACCESS_FS_IOCTL_DEV (1ULL << 15) /* Linux 6.10 */
 #define ACCESS_NET_TCP      3ULL         /* bind and connect; Linux 6.7 */
+#define SCOPE_ABSTRACT_UNIX (1ULL << 0)  /* Linux 6.12 */
 
 #define ACCESS_READ         (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define ACCESS_OF_FILES                                                                            \
@@ -32,10 +33,15 @@
 #define ACCESS_WRITE                                                                               \
 	(ACCESS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |               \
 	 LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE)
+/* No devices. */
+#define ACCESS_SHARE                                                                               \
+	(ACCESS_WRITE | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SYM |                \
+	 LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SOCK |                             \
+	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REFER)
 
 /* Own copy: the build machine's header may be older than the running kernel. */
 struct ruleset_attr {
-	uint64_t fs, net;
+	uint64_t fs, net, scoped;
 };
 
 /* Name lookup (libnss is loaded on demand), TLS roots, registries' certificates, time zones. */
@@ -124,14 +130,18 @@ static int rules_add(int ruleset, const struct sandbox_policy *p, uint64_t known
 	static const char *const null = "/dev/null";
 	const uint64_t run = ACCESS_READ | LANDLOCK_ACCESS_FS_EXECUTE;
 
-	if (p->kind != SANDBOX_FETCH && p->kind != SANDBOX_PROGRAM)
+	const uint64_t write = p->kind == SANDBOX_SHARE ? ACCESS_SHARE : ACCESS_WRITE;
+
+	if (p->kind != SANDBOX_FETCH && p->kind != SANDBOX_PROGRAM && p->kind != SANDBOX_SHARE)
 		return 0;
 	for (size_t i = 0; i < p->n_dir_fds; i++)
-		if (rule_add(ruleset, p->dir_fds[i], ACCESS_WRITE & known, e) < 0)
+		if (rule_add(ruleset, p->dir_fds[i], write & known, e) < 0)
 			return -e->code;
 	for (size_t i = 0; i < p->n_read_fds; i++)
 		if (rule_add(ruleset, p->read_fds[i], ACCESS_READ, e) < 0)
 			return -e->code;
+	if (p->kind == SANDBOX_SHARE)
+		return 0;
 	if (p->kind == SANDBOX_FETCH)
 		return paths_add(ruleset, fetch_paths, ARRAY_SIZE(fetch_paths), ACCESS_READ, e);
 	if (rule_add(ruleset, p->program_fd, run, e) < 0 ||
@@ -155,6 +165,10 @@ int sandbox_landlock(const struct sandbox_policy *p, bool *ret_is_there, struct 
 	}
 	if (abi >= 4 && p->kind != SANDBOX_FETCH) {
 		a.net = ACCESS_NET_TCP;
+		size = offsetof(struct ruleset_attr, scoped);
+	}
+	if (abi >= 6 && p->kind == SANDBOX_VMM) { /* sendmsg() can name one */
+		a.scoped = SCOPE_ABSTRACT_UNIX;
 		size = sizeof(a);
 	}
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &a, size, 0);

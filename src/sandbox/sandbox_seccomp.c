@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sandbox_seccomp.c - which system calls are left
+ * sandbox_seccomp.c - which system calls are left to a process
  *
  * The list of an unpack worker and of a disk's server is short and known: anything else kills the
  * process. A download worker runs libcurl, OpenSSL and whatever modules name lookup loads on this
@@ -8,7 +8,8 @@
  * and not the process; calls that only an intruder makes kill it. A disk's server lives in a
  * program of others, nbdkit of whatever version: all that is on no list fails with EPERM; it starts
  * with each machine, so its list is short. A program of others that is executed later makes the
- * calls of its libraries; all else fails with EPERM.
+ * calls of its libraries; all else fails with EPERM. Those that serve a guest are in
+ * sandbox_guest.c.
  *
  * seccomp cannot look behind pointers: clone3 is said not to exist, so that glibc makes threads by
  * clone, whose flags are in a register.
@@ -191,7 +192,7 @@ static const int calls_deadly[] = {
 	SCMP_SYS(fchownat),
 };
 
-static int calls_add(scmp_filter_ctx c, uint32_t action, const int *calls, size_t n)
+int sandbox_calls_add(scmp_filter_ctx c, uint32_t action, const int *calls, size_t n)
 {
 	int r = 0;
 
@@ -215,8 +216,7 @@ static int threads_add(scmp_filter_ctx c)
 	return r;
 }
 
-/* Memory is never executable. */
-static int memory_add(scmp_filter_ctx c)
+int sandbox_memory_add(scmp_filter_ctx c)
 {
 	int r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 				 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
@@ -224,19 +224,28 @@ static int memory_add(scmp_filter_ctx c)
 	if (r == 0)
 		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	if (r == 0) /* glibc's fstat() */
-		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
-				     SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
 	return r;
 }
 
-/* Opening fails softly, as glibc looks at /sys when it makes threads. */
-static int refused_add(scmp_filter_ctx c)
+int sandbox_fstat_add(scmp_filter_ctx c)
+{
+	return seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
+				SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
+}
+
+static int memory_add(scmp_filter_ctx c)
+{
+	int r = sandbox_memory_add(c);
+
+	return r ? r : sandbox_fstat_add(c);
+}
+
+int sandbox_refused_add(scmp_filter_ctx c)
 {
 	static const int refused[] = { SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(readlink),
 				       SCMP_SYS(readlinkat), SCMP_SYS(prctl) };
 
-	return calls_add(c, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
+	return sandbox_calls_add(c, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
 }
 
 static int unpack_add(scmp_filter_ctx c)
@@ -244,7 +253,7 @@ static int unpack_add(scmp_filter_ctx c)
 	int r = memory_add(c);
 
 	if (r == 0)
-		r = refused_add(c);
+		r = sandbox_refused_add(c);
 	return r ? r : seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 0);
 }
 
@@ -260,12 +269,18 @@ static int mount_add(scmp_filter_ctx c)
 	int r = memory_add(c);
 
 	if (r == 0)
-		r = refused_add(c);
+		r = sandbox_refused_add(c);
 	if (r == 0)
 		r = device_add(c);
 	return r ? r
 		 : seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
 				    SCMP_A1(SCMP_CMP_NE, BLKGETSIZE64));
+}
+
+int sandbox_raise_add(scmp_filter_ctx c)
+{
+	return seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
 }
 
 /*
@@ -278,8 +293,7 @@ static int signals_add(scmp_filter_ctx c)
 		F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,  F_SETFD,     F_GETFL,     F_SETFL,
 		F_GETLK, F_SETLK,         F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW,
 	};
-	int r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	int r = sandbox_raise_add(c);
 
 	for (size_t i = 0; i < ARRAY_SIZE(allowed) && r == 0; i++)
 		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
@@ -290,7 +304,7 @@ static int signals_add(scmp_filter_ctx c)
 static int libraries_add(scmp_filter_ctx c)
 {
 	static const unsigned int requests[] = { FIONREAD, FIONBIO, FIOCLEX, FIONCLEX };
-	int r = calls_add(c, SCMP_ACT_ALLOW, calls_libraries, ARRAY_SIZE(calls_libraries));
+	int r = sandbox_calls_add(c, SCMP_ACT_ALLOW, calls_libraries, ARRAY_SIZE(calls_libraries));
 
 	for (size_t i = 0; i < ARRAY_SIZE(requests) && r == 0; i++)
 		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
@@ -301,7 +315,7 @@ static int libraries_add(scmp_filter_ctx c)
 static int fetch_add(scmp_filter_ctx c)
 {
 	static const unsigned int families[] = { AF_INET, AF_INET6, AF_UNIX, AF_NETLINK };
-	int r = calls_add(c, SCMP_ACT_ALLOW, calls_fetch, ARRAY_SIZE(calls_fetch));
+	int r = sandbox_calls_add(c, SCMP_ACT_ALLOW, calls_fetch, ARRAY_SIZE(calls_fetch));
 
 	if (r == 0)
 		r = libraries_add(c);
@@ -309,7 +323,8 @@ static int fetch_add(scmp_filter_ctx c)
 		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 				     SCMP_A0(SCMP_CMP_EQ, families[i]));
 	if (r == 0)
-		r = calls_add(c, SCMP_ACT_KILL_PROCESS, calls_deadly, ARRAY_SIZE(calls_deadly));
+		r = sandbox_calls_add(c, SCMP_ACT_KILL_PROCESS, calls_deadly,
+				      ARRAY_SIZE(calls_deadly));
 	return r;
 }
 
@@ -317,7 +332,8 @@ static int program_add(scmp_filter_ctx c)
 {
 	int r = libraries_add(c);
 
-	return r ? r : calls_add(c, SCMP_ACT_ALLOW, calls_program, ARRAY_SIZE(calls_program));
+	return r ? r
+		 : sandbox_calls_add(c, SCMP_ACT_ALLOW, calls_program, ARRAY_SIZE(calls_program));
 }
 
 static int disk_add(scmp_filter_ctx c)
@@ -327,7 +343,7 @@ static int disk_add(scmp_filter_ctx c)
 	if (r == 0)
 		r = device_add(c);
 	if (r == 0)
-		r = calls_add(c, SCMP_ACT_ALLOW, calls_disk, ARRAY_SIZE(calls_disk));
+		r = sandbox_calls_add(c, SCMP_ACT_ALLOW, calls_disk, ARRAY_SIZE(calls_disk));
 	if (r == 0) /* to the peer, to no address */
 		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 1,
 				     SCMP_A4(SCMP_CMP_EQ, 0));
@@ -337,11 +353,12 @@ static int disk_add(scmp_filter_ctx c)
 static int filter_fill(scmp_filter_ctx c, enum sandbox_kind kind)
 {
 	static int (*const of_kind[])(scmp_filter_ctx c) = {
-		[SANDBOX_UNPACK] = unpack_add,   [SANDBOX_FETCH] = fetch_add,
-		[SANDBOX_MOUNT] = mount_add,     [SANDBOX_DISK] = disk_add,
-		[SANDBOX_PROGRAM] = program_add,
+		[SANDBOX_UNPACK] = unpack_add,       [SANDBOX_FETCH] = fetch_add,
+		[SANDBOX_MOUNT] = mount_add,         [SANDBOX_DISK] = disk_add,
+		[SANDBOX_PROGRAM] = program_add,     [SANDBOX_VMM] = sandbox_vmm_add,
+		[SANDBOX_SHARE] = sandbox_share_add,
 	};
-	int r = calls_add(c, SCMP_ACT_ALLOW, calls_common, ARRAY_SIZE(calls_common));
+	int r = sandbox_calls_add(c, SCMP_ACT_ALLOW, calls_common, ARRAY_SIZE(calls_common));
 
 	if (r == 0)
 		r = threads_add(c);
@@ -355,7 +372,8 @@ int sandbox_seccomp(enum sandbox_kind kind, struct err *e)
 	static const uint32_t others[] = {
 		[SANDBOX_UNPACK] = SCMP_ACT_KILL_PROCESS,  [SANDBOX_FETCH] = SCMP_ACT_ERRNO(EPERM),
 		[SANDBOX_MOUNT] = SCMP_ACT_KILL_PROCESS,   [SANDBOX_DISK] = SCMP_ACT_ERRNO(EPERM),
-		[SANDBOX_PROGRAM] = SCMP_ACT_ERRNO(EPERM),
+		[SANDBOX_PROGRAM] = SCMP_ACT_ERRNO(EPERM), [SANDBOX_VMM] = SCMP_ACT_KILL_PROCESS,
+		[SANDBOX_SHARE] = SCMP_ACT_KILL_PROCESS,
 	};
 	scmp_filter_ctx c = seccomp_init(others[kind]);
 	int r;
@@ -365,6 +383,8 @@ int sandbox_seccomp(enum sandbox_kind kind, struct err *e)
 	r = seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree: fewer steps per call */
 	if (r == 0)                                           /* of all threads, or of none */
 		r = seccomp_attr_set(c, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (r == 0 && others[kind] == SCMP_ACT_KILL_PROCESS) /* else the thread only */
+		r = seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (r == 0)
 		r = filter_fill(c, kind);
 	if (r == 0)
