@@ -7,7 +7,7 @@ set -euo pipefail
 
 build="gcc libc6-dev meson ninja-build pkg-config libcurl4-openssl-dev libssl-dev libjansson-dev libsqlite3-dev
 	libseccomp-dev libzstd-dev libisal-dev zlib1g-dev libcmocka-dev
-	libfuse3-dev nbdkit-plugin-dev libext2fs-dev"
+	libfuse3-dev nbdkit-plugin-dev libext2fs-dev liburing-dev"
 run="qemu-system-x86 qemu-system-common passt e2fsprogs ca-certificates nbdkit fuse3 qemu-utils
 	grub-pc-bin grub-common"
 image="mmdebstrap umoci busybox-static"

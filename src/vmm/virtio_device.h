@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * virtio_device.h - a virtio device without its transport
+ *
+ * A device embeds `struct virtio_device` as its first member. The transport (virtio_mmio) calls the
+ * ops; the device serves its queues and says through `signal` that it did.
+ *
+ * Threads: registers are accessed on vCPU threads, queues are served on the event thread. All ops
+ * are called with `lock` held; what a device does by itself (a descriptor is readable, a request
+ * has ended) takes it. Allocates nothing after it was made.
+ */
+#ifndef VIRTIO_DEVICE_H
+#define VIRTIO_DEVICE_H
+
+#include <pthread.h>
+
+#include "virtq.h"
+
+#define VIRTIO_QUEUES_MAX 8U
+
+enum virtio_id {
+	VIRTIO_ID_NET = 1,
+	VIRTIO_ID_BLK = 2,
+	VIRTIO_ID_CONSOLE = 3,
+	VIRTIO_ID_RNG = 4,
+	VIRTIO_ID_BALLOON = 5,
+	VIRTIO_ID_FS = 26,
+};
+
+#define VIRTIO_F_EVENT_IDX (1ULL << 29)
+#define VIRTIO_F_VERSION_1 (1ULL << 32)
+
+struct virtio_device;
+
+struct virtio_device_ops {
+	enum virtio_id id;
+	const char *name; /* for messages */
+	/* Fill `len` bytes of configuration space from `off`; zeros past its end. */
+	void (*config_read)(struct virtio_device *d, uint32_t off, void *data, uint32_t len);
+	/* The driver writes configuration; NULL: ignored. */
+	void (*config_write)(struct virtio_device *d, uint32_t off, const void *data, uint32_t len);
+	/* DRIVER_OK: features and queues are settled. NULL: nothing to do. */
+	must_check int (*activate)(struct virtio_device *d, struct err *e);
+	/* Forget the driver. Nothing of its requests is used after it returns: what is in flight
+	 * has ended. Queues are reset by the caller, afterwards. NULL: nothing to do. */
+	void (*reset)(struct virtio_device *d);
+	/* Queue `queue` may have work; on the event thread; not called before activate(). */
+	void (*kick)(struct virtio_device *d, unsigned int queue);
+	/* No request is in flight when it returns, and none is begun until resume(): before a
+	 * snapshot. NULL: there never are any. */
+	void (*pause)(struct virtio_device *d);
+	void (*resume)(struct virtio_device *d);
+	/* What the device itself must remember (not queues, not features). NULL: nothing. */
+	void (*save)(struct virtio_device *d, struct state_out *s);
+	must_check int (*load)(struct virtio_device *d, struct state_in *s, struct err *e);
+	void (*free)(struct virtio_device *d); /* accepts half-made ones */
+};
+
+/* What the transport does for its device. Safe on any thread, with or without the lock. */
+struct virtio_signal {
+	void (*queue)(void *arg);  /* used buffers: interrupt, status bit 0 */
+	void (*config)(void *arg); /* configuration changed: status bit 1, generation */
+	void (*broken)(void *arg); /* the driver broke a rule: NEEDS_RESET, config interrupt */
+	void *arg;
+};
+
+struct virtio_device {
+	const struct virtio_device_ops *ops;
+	uint64_t features; /* offered, with VERSION_1 and EVENT_IDX */
+	uint64_t agreed;   /* by the driver; 0 until FEATURES_OK */
+	struct virtq queues[VIRTIO_QUEUES_MAX];
+	uint32_t n_queues;
+	uint16_t queue_size; /* largest, of each */
+	bool is_active;      /* between activate() and reset() */
+	struct virtio_signal signal;
+	pthread_mutex_t lock;
+};
+
+/* After pushes: interrupt the driver if it wants that; or say that it broke a rule. */
+static inline void virtio_device_tell(struct virtio_device *d, struct virtq *q)
+{
+	if (q->is_broken)
+		d->signal.broken(d->signal.arg);
+	else if (virtq_needs_signal(q))
+		d->signal.queue(d->signal.arg);
+}
+
+#endif

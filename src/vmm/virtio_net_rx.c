@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * virtio_net_rx.c - [U] frames from the peer to the guest
+ *
+ * Hostile: the peer's lengths and frames; the rings' contents.
+ * Invariants: I1 a frame has NET_FRAME_MIN to NET_FRAME_MAX bytes.  I2 the buffer has room for the
+ *   rest of any frame that is there in part: start is 0 when it is filled.  I3 a frame that the
+ *   guest has no room for yet stays in the buffer, and takes none of the guest's; while it does,
+ *   the peer is not read from.
+ * Memory: none allocated.
+ */
+#include <assert.h>
+#include <sys/socket.h>
+
+#include "loop.h"
+#include "virtio_net_internal.h"
+
+struct net_frame {
+	uint8_t hdr[NET_HDR_SIZE];
+	const uint8_t *data;
+	size_t len;
+	size_t taken; /* bytes of the buffer, with what is before the frame */
+};
+
+_Static_assert(sizeof(((struct net_rx *)0)->data) > NET_HDR_SIZE + NET_FRAME_MAX, "I2");
+
+static uint32_t get_be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* The next frame of the buffer: 1; 0: not all there; -EPROTO. */
+static int stream_frame(const struct net_rx *rx, struct net_frame *f)
+{
+	size_t have = rx->end - rx->start;
+
+	if (have < NET_LENGTH_SIZE)
+		return 0;
+	f->len = get_be32(rx->data + rx->start);
+	if (f->len < NET_FRAME_MIN || f->len > NET_FRAME_MAX) /* I1 */
+		return -EPROTO;
+	if (f->len > have - NET_LENGTH_SIZE)
+		return 0;
+	memset(f->hdr, 0, sizeof(f->hdr));
+	f->data = rx->data + rx->start + NET_LENGTH_SIZE;
+	f->taken = NET_LENGTH_SIZE + f->len;
+	return 1;
+}
+
+/* A tap gives one frame for each read, after its header. */
+static int tap_frame(struct net_rx *rx, struct net_frame *f)
+{
+	f->taken = rx->end - rx->start;
+	if (f->taken < NET_HDR_SIZE + NET_FRAME_MIN || f->taken > NET_HDR_SIZE + NET_FRAME_MAX) {
+		rx->start = rx->end;
+		return 0;
+	}
+	memcpy(f->hdr, rx->data + rx->start, sizeof(f->hdr));
+	f->data = rx->data + rx->start + NET_HDR_SIZE;
+	f->len = f->taken - NET_HDR_SIZE;
+	return 1;
+}
+
+/* Read more: false when there is none now, or never again. */
+static bool peer_read(struct virtio_net *n)
+{
+	struct net_rx *rx = &n->rx;
+	ssize_t got;
+
+	if (rx->start > 0)
+		memmove(rx->data, rx->data + rx->start, rx->end - rx->start);
+	rx->end -= rx->start;
+	rx->start = 0;
+	assert(rx->end < sizeof(rx->data)); /* I2 */
+	got = read(n->fd, rx->data + rx->end, sizeof(rx->data) - rx->end);
+	if (got > 0) {
+		rx->end += (size_t)got;
+		return true;
+	}
+	if (got == 0 || (errno != EAGAIN && errno != EINTR))
+		net_peer_lost(n);
+	return false;
+}
+
+/* The next frame, read from the peer if need be. A peer that sends crumbs, or frames that are none,
+ * has its turn too: it stays readable. */
+static bool frame_get(struct virtio_net *n, struct net_frame *f)
+{
+	unsigned int reads = 0;
+	int rc;
+
+	do {
+		rc = n->kind == NET_TAP ? tap_frame(&n->rx, f) : stream_frame(&n->rx, f);
+		if (rc < 0)
+			net_peer_lost(n);
+		if (rc != 0)
+			return rc > 0;
+	} while (reads++ < NET_WAKE_FRAMES && peer_read(n));
+	return false;
+}
+
+/* Write it to as many of the guest's buffers as it takes: 1 when all of it was written. Else
+ * nothing was taken; 0: the guest may give more buffers, -EMSGSIZE: it cannot. */
+static int frame_scatter(struct virtio_net *n, struct net_frame *f)
+{
+	struct virtq *q = &n->dev.queues[NET_QUEUE_RX];
+	bool has_many = n->dev.agreed & NET_F_MRG_RXBUF;
+	struct virtq_used used[VIRTQ_SIZE_MAX];
+	struct virtq_chain first, more;
+	uint16_t n_used = 1;
+	size_t done;
+	int rc = virtq_pop(q, &first);
+
+	if (rc <= 0)
+		return rc;
+	if (first.len_in < NET_HDR_SIZE) {
+		q->is_broken = true;
+		return -EPROTO;
+	}
+	done = virtq_chain_write(&first, NET_HDR_SIZE, f->data, f->len);
+	used[0] = (struct virtq_used){ first.head, (uint32_t)(NET_HDR_SIZE + done) };
+	while (done < f->len && has_many && n_used < q->size && (rc = virtq_pop(q, &more)) > 0) {
+		size_t part = virtq_chain_write(&more, 0, f->data + done, f->len - done);
+
+		used[n_used++] = (struct virtq_used){ more.head, (uint32_t)part };
+		done += part;
+	}
+	if (rc < 0)
+		return rc;
+	if (done < f->len) {
+		virtq_unpop(q, n_used);
+		return has_many && n_used < q->size ? 0 : -EMSGSIZE;
+	}
+	put_le16(f->hdr + NET_HDR_BUFFERS, n_used);
+	virtq_chain_write(&first, 0, f->hdr, sizeof(f->hdr));
+	virtq_push_many(q, used, n_used);
+	return 1;
+}
+
+static bool is_limited(struct virtio_net *n)
+{
+	uint64_t wait_ns;
+
+	if (!rate_limit_is_on(&n->rx.limit))
+		return false;
+	wait_ns = rate_limit_wait(&n->rx.limit, rate_limit_now());
+	if (wait_ns == 0)
+		return false;
+	n->rx.is_limited = true;
+	loop_timer_arm(n->rx.again, rate_limit_ms(wait_ns));
+	return true;
+}
+
+/* One frame; false when there is no more to do now. */
+static bool frame_to_guest(struct virtio_net *n)
+{
+	struct net_frame f;
+	int rc;
+
+	if (is_limited(n) || !frame_get(n, &f))
+		return false;
+	rc = frame_scatter(n, &f);
+	if (rc == 0)
+		n->rx.is_starved = true;
+	if (rc == 0 || n->dev.queues[NET_QUEUE_RX].is_broken)
+		return false;
+	n->rx.start += f.taken; /* also when it is dropped: it does not fit, and never will */
+	if (rc > 0 && rate_limit_is_on(&n->rx.limit) &&
+	    rate_limit_take(&n->rx.limit, f.len, rate_limit_now()) != 0)
+		assert(0); /* is_limited() has just said so */
+	return true;
+}
+
+bool net_rx_is_wanted(const struct virtio_net *n)
+{
+	return n->fd >= 0 && !n->rx.is_starved && !n->rx.is_limited &&
+	       !n->dev.queues[NET_QUEUE_RX].is_broken;
+}
+
+void net_to_guest(struct virtio_net *n)
+{
+	unsigned int i = 0;
+
+	n->rx.is_limited = false;
+	if (!net_rx_is_wanted(n))
+		return;
+	while (i < NET_WAKE_FRAMES && frame_to_guest(n))
+		i++;
+	if (i == NET_WAKE_FRAMES)
+		loop_timer_arm(n->rx.again, 0); /* frames that we have read wake nobody */
+	virtio_device_tell(&n->dev, &n->dev.queues[NET_QUEUE_RX]);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vmgenid.c - a new generation identifier
+ */
+#include "vmgenid.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "guest_memory.h"
+
+int vmgenid_renew(const struct guest_memory *mem, uint64_t gpa, int irq_fd, struct err *e)
+{
+	uint8_t id[VMGENID_SIZE];
+	uint64_t one = 1;
+	int rc;
+
+	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
+		return err_set(e, errno, "random bytes");
+	rc = guest_write(mem, gpa, id, sizeof(id));
+	if (rc < 0)
+		return err_set(e, -rc, "generation identifier at %#llx", (unsigned long long)gpa);
+	if (irq_fd >= 0 && write(irq_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
+		return err_set(e, errno, "interrupt for the generation identifier");
+	return 0;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * x86_vm.c - creating a machine of KVM's, and what it has beside vCPUs
+ *
+ * Order: task state segment before the interrupt controllers (real mode on old Intel CPUs), these
+ * before vCPUs. There is no PIT: guests have kvm-clock and the local APIC's deadline timer.
+ */
+#include "x86_vm.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+
+/* In /dev/kvm's own numbering; every one has been there since Linux 5.10 at the latest. */
+static const struct {
+	int number;
+	const char *name;
+} needed[] = {
+	{ KVM_CAP_IRQCHIP, "interrupt controllers" },
+	{ KVM_CAP_USER_MEMORY, "user memory" },
+	{ KVM_CAP_SET_TSS_ADDR, "TSS address" },
+	{ KVM_CAP_EXT_CPUID, "CPUID" },
+	{ KVM_CAP_IRQFD, "irqfd" },
+	{ KVM_CAP_IOEVENTFD, "ioeventfd" },
+	{ KVM_CAP_MP_STATE, "MP state" },
+	{ KVM_CAP_VCPU_EVENTS, "vCPU events" },
+	{ KVM_CAP_DEBUGREGS, "debug registers" },
+	{ KVM_CAP_XSAVE, "XSAVE" },
+	{ KVM_CAP_XCRS, "XCRs" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "immediate exit" },
+	{ KVM_CAP_ADJUST_CLOCK, "clock" },
+};
+
+/* What a guest's kernel may have changed, as ranges; the reference of each is the SDM, volume 4. */
+static bool msr_is_saved(uint32_t i)
+{
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = {
+		{ 0x10, 0x10 },   /* TSC */
+		{ 0x1b, 0x1b },   /* APIC base */
+		{ 0x3b, 0x3b },   /* TSC adjust */
+		{ 0x48, 0x48 },   /* speculation control */
+		{ 0x122, 0x122 }, /* TSX control */
+		{ 0x174, 0x176 }, /* SYSENTER */
+		{ 0x1a0, 0x1a0 }, /* misc enable */
+		{ 0x1d9, 0x1d9 }, /* debug control */
+		{ 0x200, 0x20f }, /* MTRRs */
+		{ 0x250, 0x250 },
+		{ 0x258, 0x259 },
+		{ 0x268, 0x26f },
+		{ 0x277, 0x277 }, /* PAT */
+		{ 0x2ff, 0x2ff },
+		{ 0x6e0, 0x6e0 },           /* TSC deadline */
+		{ 0xda0, 0xda0 },           /* XSS */
+		{ 0x4b564d00, 0x4b564dff }, /* KVM's own: clock, steal time, async page faults */
+		{ 0xc0000080, 0xc0000084 }, /* EFER, STAR, LSTAR, CSTAR, FMASK */
+		{ 0xc0000100, 0xc0000103 }, /* FS, GS, KERNEL_GS, TSC_AUX */
+		{ 0xc001011f, 0xc001011f }, /* AMD: virtualised speculation control */
+	};
+
+	for (size_t k = 0; k < ARRAY_SIZE(ranges); k++)
+		if (i >= ranges[k].first && i <= ranges[k].last)
+			return true;
+	return false;
+}
+
+static int msrs_list(struct x86_vm *vm, struct err *e)
+{
+	union { /* its indices follow it */
+		struct kvm_msr_list head;
+		uint8_t room[sizeof(struct kvm_msr_list) + 2048 * sizeof(uint32_t)];
+	} list = { .head = { .nmsrs = 2048 } };
+
+	if (ioctl(vm->kvm_fd, KVM_GET_MSR_INDEX_LIST, &list) < 0)
+		return err_set(e, errno, "KVM: list of MSRs");
+	for (uint32_t i = 0; i < list.head.nmsrs; i++) {
+		const uint32_t index = list.head.indices[i];
+
+		if (!msr_is_saved(index))
+			continue;
+		if (vm->n_msrs == X86_MSRS_MAX)
+			return err_plain(e, E2BIG, "KVM: more than %u MSRs", X86_MSRS_MAX);
+		vm->msrs[vm->n_msrs++] = index;
+	}
+	return 0;
+}
+
+static int cpuid_list(struct x86_vm *vm, struct err *e)
+{
+	union { /* its entries follow it */
+		struct kvm_cpuid2 head;
+		uint8_t room[sizeof(struct kvm_cpuid2) +
+			     X86_CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
+	} c = { .head = { .nent = X86_CPUID_MAX } };
+
+	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &c) < 0)
+		return err_set(e, errno, "KVM: supported CPUID");
+	vm->n_supported = c.head.nent;
+	memcpy(vm->supported, c.head.entries, c.head.nent * sizeof(vm->supported[0]));
+	return 0;
+}
+
+static int facts_read(struct x86_vm *vm, struct err *e)
+{
+	int n;
+
+	if (ioctl(vm->kvm_fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
+		return err_plain(e, ENOTSUP, "KVM of another version");
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
+		if (ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, needed[i].number) <= 0)
+			return err_plain(e, ENOTSUP, "this host's KVM has no %s", needed[i].name);
+	n = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (n < (int)sizeof(struct kvm_run))
+		return err_plain(e, ENOTSUP, "KVM: shared page of a vCPU");
+	vm->run_size = (uint32_t)n;
+	return cpuid_list(vm, e) < 0 ? -e->code : msrs_list(vm, e);
+}
+
+int x86_vm_create(int kvm_fd, struct x86_vm *ret, struct err *e)
+{
+	int n;
+
+	*ret = (struct x86_vm){ .kvm_fd = kvm_fd, .fd = -1 };
+	if (facts_read(ret, e) < 0)
+		return -e->code;
+	ret->fd = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+	if (ret->fd < 0)
+		return err_set(e, errno, "KVM: create a machine");
+	n = ioctl(ret->fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
+	ret->xsave_size = n > (int)sizeof(struct kvm_xsave) ? (uint32_t)n
+							    : (uint32_t)sizeof(struct kvm_xsave);
+	if (ioctl(ret->fd, KVM_SET_TSS_ADDR, X86_KVM_TSS) < 0 ||
+	    ioctl(ret->fd, KVM_CREATE_IRQCHIP, 0) < 0) {
+		(void)err_set(e, errno, "KVM: interrupt controllers");
+		x86_vm_done(ret);
+		return -e->code;
+	}
+	return 0;
+}
+
+void x86_vm_done(struct x86_vm *vm)
+{
+	fd_drop(&vm->fd);
+}
+
+int x86_vm_memory(struct x86_vm *vm, const struct guest_memory *m, struct err *e)
+{
+	for (uint32_t i = 0; i < m->n_slots; i++) {
+		const struct kvm_userspace_memory_region r = {
+			.slot = i,
+			.guest_phys_addr = m->slots[i].gpa,
+			.memory_size = m->slots[i].size,
+			.userspace_addr = (uintptr_t)m->slots[i].hva,
+		};
+
+		if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) < 0)
+			return err_set(e, errno, "KVM: memory");
+	}
+	return 0;
+}
+
+int x86_vm_irq(struct x86_vm *vm, int event_fd, uint32_t gsi, struct err *e)
+{
+	const struct kvm_irqfd irq = { .fd = (uint32_t)event_fd, .gsi = gsi };
+
+	return ioctl(vm->fd, KVM_IRQFD, &irq) < 0 ? err_set(e, errno, "KVM: interrupt %u", gsi) : 0;
+}
+
+int x86_vm_doorbell(struct x86_vm *vm, int event_fd, uint64_t gpa, struct err *e)
+{
+	const struct kvm_ioeventfd d = { .addr = gpa, .len = 4, .fd = event_fd };
+
+	return ioctl(vm->fd, KVM_IOEVENTFD, &d) < 0 ? err_set(e, errno, "KVM: doorbell") : 0;
+}
+
+/* ---- state ---- */
+
+static const uint32_t chips[] = { KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE,
+				  KVM_IRQCHIP_IOAPIC };
+
+int x86_vm_save(struct x86_vm *vm, struct state_out *s, struct err *e)
+{
+	struct kvm_clock_data clock = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(chips); i++) {
+		struct kvm_irqchip c = { .chip_id = chips[i] };
+
+		if (ioctl(vm->fd, KVM_GET_IRQCHIP, &c) < 0)
+			return err_set(e, errno, "KVM: save interrupt controller %zu", i);
+		state_put_struct(s, &c, sizeof(c));
+	}
+	if (ioctl(vm->fd, KVM_GET_CLOCK, &clock) < 0)
+		return err_set(e, errno, "KVM: save the clock");
+	state_put_u64(s, clock.clock);
+	return 0;
+}
+
+/* The clock goes on from where it was: the guest learns from its agent what time it is. */
+int x86_vm_load(struct x86_vm *vm, struct state_in *s, struct err *e)
+{
+	struct kvm_clock_data clock = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(chips); i++) {
+		struct kvm_irqchip c;
+
+		state_get_struct(s, &c, sizeof(c));
+		if (s->has_failed || c.chip_id != chips[i])
+			return err_plain(e, EBADMSG, "state of an interrupt controller");
+		if (ioctl(vm->fd, KVM_SET_IRQCHIP, &c) < 0)
+			return err_set(e, errno, "KVM: load interrupt controller %zu", i);
+	}
+	clock.clock = state_get_u64(s);
+	if (s->has_failed)
+		return err_plain(e, EBADMSG, "state of the clock");
+	return ioctl(vm->fd, KVM_SET_CLOCK, &clock) < 0 ? err_set(e, errno, "KVM: load the clock")
+							: 0;
+}
