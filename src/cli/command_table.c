@@ -42,7 +42,8 @@
 		TEXT("cidfile", 0, cidfile, "file", "Write the machine's id to a new file"),       \
 		TEXT("cpus", 0, cpus, "number", "Number of processors"),                           \
 		LIST("dns", 0, dns, "ip", "Name server of the machine"),                           \
-		TEXT_IS("driver", 0, driver, "name", "What runs the machine: auto, qemu", "auto"), \
+		TEXT_IS("driver", 0, driver, "name", "What runs the machine: auto, kvm, qemu",     \
+			"auto"),                                                                   \
 		TEXT("entrypoint", 0, entrypoint, "program", "Replace the image's entrypoint"),    \
 		LIST("env", 'e', env, "name=value", "Set a variable of the environment"),          \
 		LIST("env-file", 0, env_files, "file",                                             \

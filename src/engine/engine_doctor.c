@@ -14,6 +14,7 @@
 #include "fdio.h"
 #include "json_text.h"
 #include "kernel.h"
+#include "shape.h"
 
 #define DISK_WARN_BYTES (5ULL << 30)
 #define DISK_FAIL_BYTES (1ULL << 30)
@@ -97,13 +98,13 @@ static void check_programs(json_t *list)
 	}
 }
 
-static void check_vmm(json_t *list)
+static void check_vmm(struct engine *g, json_t *list)
 {
-	struct err e = { 0 };
-	const struct vm_driver_ops *d = vm_driver_find("auto", &e);
+	const struct vm_driver_ops *d;
 	struct vm_driver_info info;
+	struct err e = { 0 };
 
-	if (!d || d->probe(&info, &e) < 0) {
+	if (shape_driver(g, "auto", &d, &e) < 0 || d->probe(&info, &e) < 0) {
 		finding_add(list, "virtual machine monitor", FINDING_FAIL,
 			    "install the package qemu-system-x86", "%s", e.msg);
 		return;
@@ -123,7 +124,8 @@ static void check_helpers(struct engine *g, json_t *list)
 {
 	static const char *const names[] = { "caisson-keeper",   "caisson-fetch", "caisson-unpack",
 					     "caisson-template", "caisson-mount", "caisson-foreign",
-					     "caisson-import",   "caisson-init" };
+					     "caisson-import",   "caisson-vmm",   "caisson-share",
+					     "caisson-init" };
 	char missing[256] = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -222,7 +224,7 @@ int engine_doctor(struct engine *g, json_t **ret, struct err *e)
 
 	json_build_begin();
 	list = json_array();
-	check_vmm(list);
+	check_vmm(g, list);
 	check_kernel(g, list);
 	check_helpers(g, list);
 	check_programs(list);
@@ -236,12 +238,12 @@ int engine_doctor(struct engine *g, json_t **ret, struct err *e)
 int engine_version(struct engine *g, json_t **ret, struct err *e)
 {
 	struct vm_driver_info info = { .accel = "none" };
-	const struct vm_driver_ops *d = vm_driver_find("auto", e);
+	const struct vm_driver_ops *d;
 	char kernel[KERNEL_NAME_MAX + 1] = "", digest[65];
 	struct err ignored = { 0 };
 	struct utsname u;
 
-	if (!d)
+	if (shape_driver(g, "auto", &d, e) < 0)
 		return -e->code;
 	if (d->probe(&info, &ignored) < 0)
 		snprintf(info.accel_reason, sizeof(info.accel_reason), "%.150s", ignored.msg);

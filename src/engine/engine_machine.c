@@ -19,6 +19,7 @@
 #include "kernel.h"
 #include "machine_internal.h"
 #include "machine_name.h"
+#include "shape.h"
 #include "store_write.h"
 #include "vm_record.h"
 #include "volume_disk.h"
@@ -289,6 +290,7 @@ static void mounts_sort(struct machine_config *c)
 
 int engine_machine_create(struct engine *g, struct machine_config *c, struct err *e)
 {
+	const struct vm_driver_ops *driver;
 	struct timespec now;
 	struct sqlite3 *db;
 
@@ -299,7 +301,7 @@ int engine_machine_create(struct engine *g, struct machine_config *c, struct err
 	c->created_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!*c->driver)
 		snprintf(c->driver, sizeof(c->driver), "auto");
-	if (!vm_driver_find(c->driver, e) || kernel_check(g, c, e) < 0)
+	if (shape_driver(g, c->driver, &driver, e) < 0 || kernel_check(g, c, e) < 0)
 		return -e->code;
 	mounts_sort(c);
 	if (volumes_bring(g, c, e) == 0 && record_add(db, c, e) == 0)

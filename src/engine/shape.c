@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -72,18 +73,32 @@ static int boot_id_read(char *ret, size_t len)
 	return 0;
 }
 
-static void stamp_make(const struct vm_driver_ops *d, char *ret, size_t len)
+/* A driver's own program lies beside ours. */
+static int program_stat(struct engine *g, const char *program, struct stat *ret)
 {
+	char path[PATH_MAX];
+
+	if (strchr(program, '/'))
+		return stat(program, ret);
+	if (snprintf(path, sizeof(path), "%s/%s", engine_libexec(g), program) >= PATH_MAX)
+		return -1;
+	return stat(path, ret);
+}
+
+static void stamp_make(struct engine *g, const struct vm_driver_ops *d, char *ret, size_t len)
+{
+	const bool has_kvm = access("/dev/kvm", R_OK | W_OK) == 0;
 	char boot[64] = "";
 	struct stat st = { 0 };
 
-	if (boot_id_read(boot, sizeof(boot)) < 0 || (d->program && stat(d->program, &st) < 0)) {
+	if (boot_id_read(boot, sizeof(boot)) < 0 ||
+	    (d->program && program_stat(g, d->program, &st) < 0)) {
 		*ret = '\0'; /* matches no cache */
 		return;
 	}
-	snprintf(ret, len, "1 %s %s %" PRIdMAX " %" PRIdMAX ".%09ld %" PRIuMAX, CAISSON_VERSION,
-		 boot, (intmax_t)st.st_size, (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
-		 (uintmax_t)st.st_ino);
+	snprintf(ret, len, "2 %s %s %d %" PRIdMAX " %" PRIdMAX ".%09ld %" PRIuMAX, CAISSON_VERSION,
+		 boot, has_kvm, (intmax_t)st.st_size, (intmax_t)st.st_mtim.tv_sec,
+		 st.st_mtim.tv_nsec, (uintmax_t)st.st_ino);
 }
 
 static bool text_get(const json_t *j, const char *key, char *ret, size_t len)
@@ -143,11 +158,28 @@ int shape_driver_info(struct engine *g, const struct vm_driver_ops *d, struct vm
 	if (engine_store_need(g, &s, e) < 0)
 		return -e->code;
 	snprintf(name, sizeof(name), "driver-%s.json", d->name);
-	stamp_make(d, stamp, sizeof(stamp));
+	stamp_make(g, d, stamp, sizeof(stamp));
 	if (cache_read(store_run_fd(s), name, stamp, ret))
 		return 0;
 	if (d->probe(ret, e) < 0)
 		return -e->code;
 	cache_write(store_run_fd(s), name, stamp, ret);
 	return 0;
+}
+
+int shape_driver(struct engine *g, const char *name, const struct vm_driver_ops **ret,
+		 struct err *e)
+{
+	struct vm_driver_info info;
+	struct err ignored = { 0 }; /* then it is not the best one */
+
+	if (*name && strcmp(name, "auto") != 0) {
+		*ret = vm_driver_find(name, e);
+		return *ret ? 0 : -e->code;
+	}
+	*ret = vm_driver_find("kvm", e);
+	if (!*ret || shape_driver_info(g, *ret, &info, &ignored) < 0 ||
+	    strcmp(info.accel, "kvm") != 0)
+		*ret = vm_driver_find("qemu", e);
+	return *ret ? 0 : -e->code;
 }

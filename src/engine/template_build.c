@@ -39,7 +39,7 @@ struct build {
 	struct template base; /* depth image: the machine template */
 	struct template t;    /* what is being made */
 	struct disk_server disk;
-	int agent_fd, disk_fd;
+	int agent_fd, disk_fd, parent_fd;
 	void *vm;
 };
 
@@ -48,6 +48,7 @@ static void build_done(struct build *b)
 	b->w->driver->free(b->vm);
 	disk_server_kill(&b->disk);
 	fd_drop(&b->disk_fd);
+	fd_drop(&b->parent_fd);
 	kernel_done(&b->kernel);
 	store_disk_done(&b->image);
 	free(b->parts);
@@ -70,28 +71,38 @@ static int boot_set_up(struct build *b, struct err *e)
 static int writable_make(struct build *b, struct err *e)
 {
 	struct store *s = engine_store(b->g);
+	struct vm_disk *d = &b->spec.disks[TEMPLATE_DISK_WRITABLE];
 	char plugin[PATH_MAX];
 	auto_fd parents = -1;
-	auto_fd parent = -1;
 
 	if (dir_make_at(store_root_fd(s), "parents", 0700, e) < 0)
 		return -e->code;
 	parents = openat(store_root_fd(s), "parents", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (parents < 0)
 		return err_set(e, errno, "parents");
-	if (disk_parent_open(parents, b->w->disk_bytes, &parent, e) < 0)
+	if (disk_parent_open(parents, b->w->disk_bytes, &b->parent_fd, e) < 0)
 		return -e->code;
 	b->t.writable_fd =
 		openat(store_root_fd(s), "templates", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	if (b->t.writable_fd < 0)
 		return err_set(e, errno, "writable layer of the template");
-	if (disk_layer_make(parent, b->t.writable_fd, e) < 0)
+	if (disk_layer_make(b->parent_fd, b->t.writable_fd, e) < 0)
 		return -e->code;
+	*d = (struct vm_disk){ .kind = VM_DISK_NBD, .fd = -1, .size = b->w->disk_bytes };
+	if (b->w->driver->caps & VM_CAP_VHD) {
+		d->kind = VM_DISK_VHD;
+		d->layers[d->n_layers++] = b->t.writable_fd;
+		d->layers[d->n_layers++] = b->parent_fd;
+		return 0;
+	}
 	snprintf(plugin, sizeof(plugin), "%s/" DISK_SERVER_PLUGIN, engine_libexec(b->g));
-	return disk_server_start(plugin,
-				 &(const struct disk_server_files){
-					 (const int[]){ b->t.writable_fd, parent }, 2, false },
-				 b->spec.uid, b->spec.gid, &b->disk, &b->disk_fd, e);
+	if (disk_server_start(plugin,
+			      &(const struct disk_server_files){
+				      (const int[]){ b->t.writable_fd, b->parent_fd }, 2, false },
+			      b->spec.uid, b->spec.gid, &b->disk, &b->disk_fd, e) < 0)
+		return -e->code;
+	d->fd = b->disk_fd;
+	return 0;
 }
 
 static int image_set_up(struct build *b, struct err *e)
@@ -120,8 +131,6 @@ static int image_set_up(struct build *b, struct err *e)
 							       .size = b->image.disk_len,
 							       .parts = b->parts,
 							       .n_parts = b->image.n_parts };
-	b->spec.disks[TEMPLATE_DISK_WRITABLE] =
-		(struct vm_disk){ .kind = VM_DISK_NBD, .fd = b->disk_fd, .size = b->w->disk_bytes };
 	return 0;
 }
 
@@ -225,7 +234,7 @@ static int freeze(struct build *b, struct err *e)
 	b->w->driver->free(b->vm); /* its shared map would forbid the seal */
 	b->vm = NULL;
 	fd_drop(&b->disk_fd); /* the last one: the server makes the layer whole and ends */
-	if (disk_server_wait(&b->disk, TEMPLATE_TIMEOUT_MS, e) < 0)
+	if (b->disk.pid && disk_server_wait(&b->disk, TEMPLATE_TIMEOUT_MS, e) < 0)
 		return -e->code;
 	return template_mem_seal(b->t.mem_fd, e);
 }
@@ -261,9 +270,12 @@ static int build_run(struct build *b, enum template_depth depth, struct err *e)
 int template_build(struct engine *g, const struct template_want *w, enum template_depth depth,
 		   const char *key, struct template *ret, struct err *e)
 {
-	struct build b = {
-		.g = g, .w = w, .agent_fd = -1, .disk_fd = -1, .disk = DISK_SERVER_NONE
-	};
+	struct build b = { .g = g,
+			   .w = w,
+			   .agent_fd = -1,
+			   .disk_fd = -1,
+			   .parent_fd = -1,
+			   .disk = DISK_SERVER_NONE };
 	struct store *s = engine_store(g);
 	int rc;
 

@@ -21,7 +21,7 @@
 #include "engine.h"
 #include "log_file.h"
 #include "loop.h"
-#include "disk_server.h"
+#include "disk_volume.h"
 #include "passt.h"
 #include "template.h"
 #include "virtiofsd.h"
@@ -94,8 +94,15 @@ must_check int keeper_order(struct keeper *k, struct err *e);
 /* ---- keeper_disks.c: volumes and disks ---- */
 /* Whether a template has slots for those of the config. */
 bool disks_fit_template(const struct machine_config *c);
-/* Their servers, as the next slots of `spec`; the VMM's ends of their sockets go to `socks`. */
-must_check int disks_start(struct keeper *k, struct vm_spec *spec, int socks[VM_DISKS_EXTRA_MAX],
+/* What the VMM gets of them, open until it is launched. */
+struct disks_open {
+	struct disk_chain chains[VM_DISKS_EXTRA_MAX];
+	int socks[VM_DISKS_EXTRA_MAX]; /* of their servers; -1: none */
+};
+void disks_open_init(struct disks_open *d);
+void disks_open_done(struct disks_open *d);
+/* As the next slots of `spec`: the images, or servers of them for a VMM that cannot read them. */
+must_check int disks_start(struct keeper *k, struct vm_spec *spec, struct disks_open *d,
 			   struct err *e);
 /* The VMM is gone: they write what they have. */
 void disks_end(struct keeper *k);

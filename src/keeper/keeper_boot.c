@@ -40,8 +40,8 @@ struct boot { /* what a launch holds for its duration */
 	struct kernel kernel;
 	struct store_disk image;
 	struct vm_disk_part parts[VM_PARTS_MAX];
-	int writable_fd, disk_fd, mem_fd, agent_fd, console_fd, net_fd;
-	int extra_fds[VM_DISKS_EXTRA_MAX];
+	int writable_fd, parent_fd, disk_fd, mem_fd, agent_fd, console_fd, net_fd;
+	struct disks_open extra;
 	bool is_fresh; /* never ran before */
 };
 
@@ -51,9 +51,9 @@ static void boot_done(struct boot *b)
 	kernel_done(&b->kernel);
 	store_disk_done(&b->image);
 	fd_drop(&b->writable_fd);
+	fd_drop(&b->parent_fd);
 	fd_drop(&b->disk_fd);
-	for (size_t i = 0; i < VM_DISKS_EXTRA_MAX; i++)
-		fd_drop(&b->extra_fds[i]);
+	disks_open_done(&b->extra);
 	fd_drop(&b->mem_fd);
 	fd_drop(&b->agent_fd);
 	fd_drop(&b->console_fd);
@@ -124,7 +124,8 @@ static int boot_kind(struct keeper *k, struct boot *b, struct err *e)
 	k->state.template_key[0] = '\0';
 	b->spec.boot = VM_BOOT_COLD;
 	b->spec.mem = VM_MEM_ANON;
-	if (has_binds) { /* the file servers see the guest's memory */
+	if (has_binds &&
+	    !(k->driver->caps & VM_CAP_FUSE)) { /* the servers see the guest's memory */
 		b->mem_fd = memfd_create("caisson-memory", MFD_CLOEXEC);
 		if (b->mem_fd < 0 || ftruncate(b->mem_fd, (off_t)k->want.mem_bytes) < 0)
 			return err_set(e, errno, "memory");
@@ -177,33 +178,32 @@ static int parent_open(struct keeper *k, int *ret, struct err *e)
 }
 
 /* The layer's file, and the parent that it stands on. */
-static int layer_open(struct keeper *k, struct boot *b, int *ret_parent, struct err *e)
+static int layer_open(struct keeper *k, struct boot *b, struct err *e)
 {
 	int from = k->depth == TEMPLATE_IMAGE && !k->is_cold ? b->t.writable_fd : -1;
-	auto_fd parent = -1;
-	int rc;
 
-	if (parent_open(k, &parent, e) < 0)
+	if (parent_open(k, &b->parent_fd, e) < 0)
 		return -e->code;
 	if (b->is_fresh)
-		rc = disk_layer_create(k->data_fd, MACHINE_WRITABLE_NAME, parent, from,
-				       &b->writable_fd, e);
-	else
-		rc = disk_layer_open(k->data_fd, MACHINE_WRITABLE_NAME, &b->writable_fd, e);
-	if (rc == 0)
-		*ret_parent = TAKE_FD(parent);
-	return rc;
+		return disk_layer_create(k->data_fd, MACHINE_WRITABLE_NAME, b->parent_fd, from,
+					 &b->writable_fd, e);
+	return disk_layer_open(k->data_fd, MACHINE_WRITABLE_NAME, &b->writable_fd, e);
 }
 
 static int writable_add(struct keeper *k, struct boot *b, struct err *e)
 {
 	struct vm_disk *d = &b->spec.disks[TEMPLATE_DISK_WRITABLE];
 	char plugin[PATH_MAX];
-	auto_fd parent = -1;
 
-	if (layer_open(k, b, &parent, e) < 0)
+	if (layer_open(k, b, e) < 0)
 		return err_wrap(e, "writable layer");
 	*d = (struct vm_disk){ .kind = VM_DISK_NBD, .size = k->want.disk_bytes };
+	if (k->driver->caps & VM_CAP_VHD) {
+		d->kind = VM_DISK_VHD;
+		d->layers[d->n_layers++] = b->writable_fd;
+		d->layers[d->n_layers++] = b->parent_fd;
+		return 0;
+	}
 	if (strcmp(k->driver->name, "fake") == 0) { /* looks at no disk */
 		d->kind = VM_DISK_RAW;
 		d->fd = b->writable_fd;
@@ -212,7 +212,7 @@ static int writable_add(struct keeper *k, struct boot *b, struct err *e)
 	snprintf(plugin, sizeof(plugin), "%s/" DISK_SERVER_PLUGIN, engine_libexec(k->g));
 	if (disk_server_start(plugin,
 			      &(const struct disk_server_files){
-				      (const int[]){ b->writable_fd, parent }, 2, false },
+				      (const int[]){ b->writable_fd, b->parent_fd }, 2, false },
 			      b->spec.uid, b->spec.gid, &k->disk, &b->disk_fd, e) < 0)
 		return err_wrap(e, "writable layer");
 	d->fd = b->disk_fd;
@@ -255,6 +255,23 @@ static int network_plan(struct keeper *k, struct boot *b, struct err *e)
 	return 0;
 }
 
+static int share_start(struct keeper *k, const struct machine_mount *m, const char *name,
+		       struct virtiofsd *ret, struct err *e)
+{
+	char program[PATH_MAX];
+	const struct virtiofsd_spec s = {
+		.source = m->source,
+		.is_readonly = m->is_readonly,
+		.fuse_program = k->driver->caps & VM_CAP_FUSE ? program : NULL,
+		.dir_fd = k->run_fd,
+		.dir_path = k->run_path,
+		.name = name,
+	};
+
+	snprintf(program, sizeof(program), "%s/caisson-share", engine_libexec(k->g));
+	return virtiofsd_start(&s, ret, e);
+}
+
 static int shares_start(struct keeper *k, struct boot *b, struct err *e)
 {
 	const struct machine_config *c = &k->config;
@@ -267,8 +284,7 @@ static int shares_start(struct keeper *k, struct boot *b, struct err *e)
 		if (m->kind != MACHINE_MOUNT_BIND)
 			continue;
 		snprintf(name, sizeof(name), "share%u", k->n_shares);
-		if (virtiofsd_start(m->source, m->is_readonly, k->run_fd, k->run_path, name,
-				    &k->shares[k->n_shares], e) < 0)
+		if (share_start(k, m, name, &k->shares[k->n_shares], e) < 0)
 			return -e->code;
 		snprintf(share->tag, sizeof(share->tag), "%s", name);
 		share->sock_fd = k->shares[k->n_shares].sock;
@@ -328,7 +344,7 @@ static int boot_run(struct keeper *k, struct boot *b, struct err *e)
 		return -e->code;
 	log_trace("keeper: template");
 	if (image_add(k, b, e) < 0 || writable_add(k, b, e) < 0 ||
-	    disks_start(k, &b->spec, b->extra_fds, e) < 0)
+	    disks_start(k, &b->spec, &b->extra, e) < 0)
 		return -e->code;
 	log_trace("keeper: disks");
 	if (network_plan(k, b, e) < 0 || shares_start(k, b, e) < 0 || console_open(k, b, e) < 0 ||
@@ -362,11 +378,10 @@ int keeper_launch(struct keeper *k, struct err *e)
 		return err_set(e, ENOMEM, "start");
 	b->t = (struct template){ .mem_fd = -1, .state_fd = -1, .writable_fd = -1 };
 	b->kernel.kernel_fd = b->kernel.initrd_fd = -1;
-	for (size_t i = 0; i < VM_DISKS_EXTRA_MAX; i++)
-		b->extra_fds[i] = -1;
-	b->writable_fd = b->disk_fd = b->mem_fd = b->agent_fd = b->console_fd = b->net_fd = -1;
-	k->driver = vm_driver_find(k->config.driver, e);
-	if (!k->driver) {
+	disks_open_init(&b->extra);
+	b->writable_fd = b->parent_fd = b->disk_fd = b->mem_fd = b->agent_fd = b->console_fd =
+		b->net_fd = -1;
+	if (shape_driver(k->g, k->config.driver, &k->driver, e) < 0) {
 		free(b);
 		return -e->code;
 	}

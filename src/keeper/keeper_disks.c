@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * keeper_disks.c - volumes and disks of the user's: a server and a slot for each
+ * keeper_disks.c - volumes and disks of the user's: a slot for each, and a server where the VMM
+ * needs one
  *
  * What a machine has written to them is to be there when its end is told: its guest unmounts
  * them, and the servers write what they have, before anybody hears of it. Only what is thrown away
@@ -10,6 +11,7 @@
  * than the template's.
  */
 #include <limits.h>
+#include <string.h>
 
 #include "keeper.h"
 #include "log.h"
@@ -50,6 +52,21 @@ static int chain_open(struct keeper *k, const struct machine_mount *m, struct di
 								   : 0;
 }
 
+void disks_open_init(struct disks_open *d)
+{
+	*d = (struct disks_open){ 0 };
+	for (size_t i = 0; i < VM_DISKS_EXTRA_MAX; i++)
+		d->socks[i] = -1;
+}
+
+void disks_open_done(struct disks_open *d)
+{
+	for (size_t i = 0; i < VM_DISKS_EXTRA_MAX; i++) {
+		disk_chain_done(&d->chains[i]);
+		fd_drop(&d->socks[i]);
+	}
+}
+
 static int disk_serve(struct keeper *k, const struct disk_chain *c, enum disk_access access,
 		      struct vm_spec *spec, int *ret_sock, struct err *e)
 {
@@ -61,25 +78,39 @@ static int disk_serve(struct keeper *k, const struct disk_chain *c, enum disk_ac
 				 ret_sock, e);
 }
 
+/* The VMM reads the images itself. */
+static void disk_pass(const struct disk_chain *c, struct vm_disk *d)
+{
+	_Static_assert(DISK_SERVER_FILES_MAX <= VM_LAYERS_MAX, "a chain fits");
+	d->kind = VM_DISK_VHD;
+	d->fd = -1;
+	d->n_layers = (uint32_t)c->n;
+	memcpy(d->layers, c->fds, c->n * sizeof(c->fds[0]));
+}
+
 static int disk_add(struct keeper *k, const struct machine_mount *m, struct vm_spec *spec,
-		    int *ret_sock, struct err *e)
+		    struct disks_open *open, struct err *e)
 {
 	uint32_t slot = TEMPLATE_DISK_COUNT + k->n_extra;
+	struct disk_chain *c = &open->chains[k->n_extra];
 	struct vm_disk *d = &spec->disks[slot];
-	struct disk_chain c = { 0 };
 	enum disk_access access;
-	int rc = chain_open(k, m, &c, &access, e);
 
-	if (rc < 0)
-		return rc;
-	*d = (struct vm_disk){ .kind = VM_DISK_NBD,
-			       .is_readonly = access == DISK_READ_ONLY,
-			       .size = c.size };
-	rc = disk_serve(k, &c, access, spec, ret_sock, e);
-	disk_chain_done(&c);
-	if (rc < 0)
-		return rc;
-	d->fd = *ret_sock;
+	if (chain_open(k, m, c, &access, e) < 0)
+		return -e->code;
+	*d = (struct vm_disk){ .is_readonly = access == DISK_READ_ONLY, .size = c->size };
+	k->extra[k->n_extra] = (struct disk_server)DISK_SERVER_NONE;
+	if (k->driver->caps & VM_CAP_VHD) {
+		disk_pass(c, d);
+	} else {
+		int *sock = &open->socks[k->n_extra];
+
+		if (disk_serve(k, c, access, spec, sock, e) < 0)
+			return -e->code;
+		d->kind = VM_DISK_NBD;
+		d->fd = *sock;
+		disk_chain_done(c);
+	}
 	k->has_kept_disks |=
 		access == DISK_READ_WRITE && !(m->is_anonymous && k->config.is_auto_removed);
 	k->n_extra++;
@@ -87,8 +118,7 @@ static int disk_add(struct keeper *k, const struct machine_mount *m, struct vm_s
 	return 0;
 }
 
-int disks_start(struct keeper *k, struct vm_spec *spec, int socks[VM_DISKS_EXTRA_MAX],
-		struct err *e)
+int disks_start(struct keeper *k, struct vm_spec *spec, struct disks_open *d, struct err *e)
 {
 	const struct machine_config *c = &k->config;
 
@@ -100,7 +130,7 @@ int disks_start(struct keeper *k, struct vm_spec *spec, int socks[VM_DISKS_EXTRA
 		if (k->n_extra == VM_DISKS_EXTRA_MAX)
 			return err_plain(e, E2BIG, "more than %u volumes and disks",
 					 VM_DISKS_EXTRA_MAX);
-		if (disk_add(k, &c->mounts[i], spec, &socks[k->n_extra], e) < 0)
+		if (disk_add(k, &c->mounts[i], spec, d, e) < 0)
 			return -e->code;
 	}
 	return 0;

@@ -14,10 +14,13 @@
 enum vm_driver_caps {
 	VM_CAP_TEMPLATE = 1 << 0, /* pause and save_state, and VM_BOOT_RESTORE */
 	VM_CAP_SHARES = 1 << 1,   /* virtio-fs */
+	VM_CAP_VHD = 1 << 2,      /* VM_DISK_VHD; else such disks come as VM_DISK_NBD */
+	VM_CAP_FUSE = 1 << 3,     /* shares are served over a socket of FUSE messages, templates
+				     have private memory nevertheless; else vhost-user */
 };
 
 struct vm_driver_info {
-	char accel[16];         /* "tcg", "kvm", "none" */
+	char accel[16];         /* "tcg", "kvm"; "none": it cannot run machines here */
 	char accel_reason[160]; /* for people: why this accelerator */
 	char version[64];       /* of the VMM program */
 	char fingerprint[65];   /* hex: a template of another fingerprint must not be used */
@@ -28,7 +31,8 @@ struct vm_driver_ops {
 	const char *name;
 	uint32_t caps; /* VM_CAP_*; an op may be NULL only if its cap is clear */
 
-	/* A file whose change makes a probe out of date; NULL: none. */
+	/* A file whose change makes a probe out of date, a name alone being one of our own
+	 * programs; NULL: none. */
 	const char *program;
 
 	/* Look at the host; slow (tens of milliseconds), so the engine caches it. -ENOENT with a
@@ -60,8 +64,7 @@ struct vm_driver_ops {
 	void (*free)(void *priv);
 };
 
-/* The driver for a name ("qemu", "fake"; "auto" or "" is the best for this host); NULL and an error
- * that lists the names. */
+/* The driver for a name ("kvm", "qemu", "fake"); NULL and an error that lists the names. */
 const struct vm_driver_ops *vm_driver_find(const char *name, struct err *e);
 
 #endif

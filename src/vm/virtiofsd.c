@@ -35,8 +35,8 @@ static const char *const programs[] = { "/usr/lib/qemu/virtiofsd", "/usr/libexec
 
 struct share_setup {
 	const char *path; /* of the source, for share_reopen() */
-	char source[32], target[PATH_MAX], uid_map[64], gid_map[64];
-	bool is_readonly, is_user;
+	char source[32], target[PATH_MAX], dir[PATH_MAX], uid_map[64], gid_map[64];
+	bool is_readonly, is_user, is_fuse;
 };
 
 static int text_write(const char *path, const char *text)
@@ -112,7 +112,13 @@ static int share_enter(void *arg)
 		  NULL) < 0)
 		return -errno;
 	close(SOURCE_FD);
-	rc = s->is_user ? setgroups_pretend() : 0;
+	if (s->is_fuse) { /* what it serves, as it is seen here */
+		int fd = open(s->dir, O_PATH | O_DIRECTORY);
+
+		if (fd < 0 || (fd != SOURCE_FD && dup2(fd, SOURCE_FD) < 0))
+			return -errno;
+	}
+	rc = s->is_user && !s->is_fuse ? setgroups_pretend() : 0;
 	if (rc < 0)
 		return rc;
 	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
@@ -166,42 +172,83 @@ static int server_spawn(const struct share_setup *s, const char *share, int list
 	return child_spawn(&spec, &ret->pid, &ret->pidfd, e);
 }
 
-int virtiofsd_start(const char *source, bool is_readonly, int dir_fd, const char *dir_path,
-		    const char *name, struct virtiofsd *ret, struct err *e)
+/* Our own: descriptor 3 is the socket, 4 what it serves. */
+static int fuse_spawn(const struct share_setup *s, const char *program, int source_fd,
+		      struct virtiofsd *ret, struct err *e)
+{
+	const char *const argv[] = { "caisson-share", s->is_readonly ? "ro" : "rw", NULL };
+	struct child_spec spec = { .path = program,
+				   .argv = argv,
+				   .n_fds = SOURCE_FD + 1,
+				   .flags = CHILD_DIE_WITH_PARENT | CHILD_NO_NEW_PRIVS,
+				   .setup = share_enter,
+				   .setup_arg = (void *)(uintptr_t)s };
+	int pair[2], rc;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_set(e, errno, "socket");
+	ret->sock = pair[0];
+	spec.fds = (const int[]){ -1, -1, STDERR_FILENO, pair[1], source_fd };
+	rc = child_spawn(&spec, &ret->pid, &ret->pidfd, e);
+	close(pair[1]);
+	return rc;
+}
+
+static int vhost_spawn(const struct share_setup *s, const struct virtiofsd_spec *v, int source_fd,
+		       struct virtiofsd *ret, struct err *e)
+{
+	auto_fd listener = -1;
+	char sock[64];
+
+	snprintf(sock, sizeof(sock), "%s.sock", v->name);
+	(void)unlinkat(v->dir_fd, sock, 0); /* of an earlier start */
+	if (unix_listen_at(v->dir_fd, sock, &listener, e) < 0 ||
+	    unix_connect_at(v->dir_fd, sock, &ret->sock, e) < 0 ||
+	    server_spawn(s, s->dir, listener, source_fd, ret, e) < 0)
+		return -e->code;
+	(void)unlinkat(v->dir_fd, sock, 0);
+	return 0;
+}
+
+static int setup_fill(struct share_setup *s, const struct virtiofsd_spec *v, bool is_file,
+		      struct err *e)
+{
+	*s = (struct share_setup){ .path = v->source,
+				   .is_readonly = v->is_readonly,
+				   .is_user = geteuid() != 0,
+				   .is_fuse = v->fuse_program != NULL };
+	if (snprintf(s->dir, sizeof(s->dir), "%s/%s", v->dir_path, v->name) >=
+	    (int)sizeof(s->dir) - 4)
+		return err_set(e, ENAMETOOLONG, "%s", v->dir_path);
+	snprintf(s->target, sizeof(s->target), "%.4000s%s", s->dir,
+		 is_file ? "/" VIRTIOFSD_FILE : "");
+	snprintf(s->source, sizeof(s->source), "/proc/self/fd/%d", SOURCE_FD);
+	snprintf(s->uid_map, sizeof(s->uid_map), "0 %u 1", geteuid());
+	snprintf(s->gid_map, sizeof(s->gid_map), "0 %u 1", getegid());
+	return 0;
+}
+
+int virtiofsd_start(const struct virtiofsd_spec *spec, struct virtiofsd *ret, struct err *e)
 {
 	struct virtiofsd v = VIRTIOFSD_NONE;
-	struct share_setup s = { .path = source,
-				 .is_readonly = is_readonly,
-				 .is_user = geteuid() != 0 };
-	char share[PATH_MAX], sock[64];
-	auto_fd fd = open(source, O_PATH | O_CLOEXEC);
-	auto_fd listener = -1;
+	auto_fd fd = open(spec->source, O_PATH | O_CLOEXEC);
+	struct share_setup s;
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_set(e, errno, "bind source path %s", source);
+		return err_set(e, errno, "bind source path %s", spec->source);
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		return err_plain(e, EINVAL, "bind source path %s is neither file nor directory",
-				 source);
+				 spec->source);
 	v.is_file = S_ISREG(st.st_mode);
-	if (target_make(dir_fd, name, v.is_file, e) < 0)
+	if (target_make(spec->dir_fd, spec->name, v.is_file, e) < 0 ||
+	    setup_fill(&s, spec, v.is_file, e) < 0)
 		return -e->code;
-	if (snprintf(share, sizeof(share), "%s/%s", dir_path, name) >= (int)sizeof(share) - 4)
-		return err_set(e, ENAMETOOLONG, "%s", dir_path);
-	snprintf(s.target, sizeof(s.target), "%.4000s%s", share,
-		 v.is_file ? "/" VIRTIOFSD_FILE : "");
-	snprintf(s.source, sizeof(s.source), "/proc/self/fd/%d", SOURCE_FD);
-	snprintf(s.uid_map, sizeof(s.uid_map), "0 %u 1", geteuid());
-	snprintf(s.gid_map, sizeof(s.gid_map), "0 %u 1", getegid());
-	snprintf(sock, sizeof(sock), "%s.sock", name);
-	(void)unlinkat(dir_fd, sock, 0); /* of an earlier start */
-	if (unix_listen_at(dir_fd, sock, &listener, e) < 0 ||
-	    unix_connect_at(dir_fd, sock, &v.sock, e) < 0 ||
-	    server_spawn(&s, share, listener, fd, &v, e) < 0) {
+	if ((spec->fuse_program ? fuse_spawn(&s, spec->fuse_program, fd, &v, e)
+				: vhost_spawn(&s, spec, fd, &v, e)) < 0) {
 		virtiofsd_stop(&v);
-		return err_wrap(e, "share %s", source);
+		return err_wrap(e, "share %s", spec->source);
 	}
-	(void)unlinkat(dir_fd, sock, 0);
 	*ret = v;
 	return 0;
 }

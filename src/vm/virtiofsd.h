@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * virtiofsd.h - one directory or file of the host, shared with a guest by the program virtiofsd
+ * virtiofsd.h - one directory or file of the host, shared with a guest by the program virtiofsd, or
+ * by our own for a VMM that has virtio-fs itself
  *
  * The server sees nothing but what it shares: it gets a mount namespace of its own, in which that
  * is bound to an empty directory (read-only where asked), and makes that its root. So a guest
@@ -27,12 +28,16 @@ struct virtiofsd {
 		.pidfd = -1, .sock = -1                                                            \
 	}
 
-/*
- * Share `source` (absolute; links are followed once, now). dir_fd, dir_path: a private directory
- * in which `name` and its socket are made. Returns when the server listens.
- */
-must_check int virtiofsd_start(const char *source, bool is_readonly, int dir_fd,
-			       const char *dir_path, const char *name, struct virtiofsd *ret,
+struct virtiofsd_spec {
+	const char *source; /* absolute; links are followed once, now */
+	bool is_readonly;
+	const char *fuse_program; /* path of caisson-share: serve FUSE messages; NULL: vhost-user,
+				     by virtiofsd */
+	int dir_fd;               /* a private directory, in which `name` and its socket are made */
+	const char *dir_path, *name;
+};
+/* Returns when the server listens, or will as soon as it has started. */
+must_check int virtiofsd_start(const struct virtiofsd_spec *s, struct virtiofsd *ret,
 			       struct err *e);
 bool virtiofsd_has_ended(const struct virtiofsd *v);
 void virtiofsd_stop(struct virtiofsd *v);

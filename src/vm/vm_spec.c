@@ -18,6 +18,15 @@ static int disk_check(const struct vm_disk *d, uint32_t slot, struct err *e)
 				 (unsigned long long)d->size);
 	if (d->kind == VM_DISK_RAW || d->kind == VM_DISK_NBD)
 		return d->fd < 0 ? err_plain(e, EINVAL, "disk %u has no descriptor", slot) : 0;
+	if (d->kind == VM_DISK_VHD) {
+		for (uint32_t i = 0; i < d->n_layers && i < VM_LAYERS_MAX; i++)
+			if (d->layers[i] < 0)
+				return err_plain(e, EINVAL, "disk %u: image %u is not open", slot,
+						 i);
+		return d->n_layers && d->n_layers <= VM_LAYERS_MAX
+			       ? 0
+			       : err_plain(e, EINVAL, "disk %u of %u images", slot, d->n_layers);
+	}
 	if (d->kind != VM_DISK_CONCAT || !d->is_readonly || !d->n_parts ||
 	    d->n_parts > VM_PARTS_MAX)
 		return err_plain(e, EINVAL, "disk %u: bad kind or number of parts", slot);
@@ -55,9 +64,8 @@ static int shares_check(const struct vm_spec *s, struct err *e)
 {
 	if (s->n_shares > VM_SHARES_MAX)
 		return err_plain(e, EINVAL, "more than %u shared directories", VM_SHARES_MAX);
-	if (s->n_shares && (s->boot != VM_BOOT_COLD || s->mem != VM_MEM_SHARED))
-		return err_plain(e, EINVAL,
-				 "shared directories need a cold boot with shared memory");
+	if (s->n_shares && s->boot != VM_BOOT_COLD)
+		return err_plain(e, EINVAL, "shared directories need a cold boot");
 	for (uint32_t i = 0; i < s->n_shares; i++)
 		if (!*s->shares[i].tag || s->shares[i].sock_fd < 0 ||
 		    strspn(s->shares[i].tag, "abcdefghijklmnopqrstuvwxyz0123456789") !=

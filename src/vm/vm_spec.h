@@ -18,6 +18,7 @@
 #define VM_DISKS_EXTRA_MAX (VM_DISKS_MAX - 2U) /* beside image and writable layer */
 #define VM_EXTRA_MAX       19U                 /* such disks and shares: slots of the machine */
 #define VM_PARTS_MAX       514U
+#define VM_LAYERS_MAX      32U
 #define VM_SHARES_MAX      16U
 #define VM_CPUS_MAX        32U
 #define VM_MEM_MIN         (64ULL << 20)
@@ -29,6 +30,7 @@ enum vm_disk_kind {
 	VM_DISK_EMPTY,  /* a slot with nothing in it: one sector of zeros, read-only */
 	VM_DISK_RAW,    /* `fd` holds the disk's bytes */
 	VM_DISK_NBD,    /* `fd` is a stream socket whose other end serves the disk by NBD */
+	VM_DISK_VHD,    /* `layers` are a chain of images, the topmost first */
 	VM_DISK_CONCAT, /* `parts` of several files side by side; read-only */
 };
 
@@ -44,11 +46,13 @@ struct vm_disk {
 	uint64_t size;                    /* bytes, multiple of 512 */
 	const struct vm_disk_part *parts; /* VM_DISK_CONCAT, borrowed */
 	uint32_t n_parts;
+	int layers[VM_LAYERS_MAX]; /* VM_DISK_VHD, borrowed */
+	uint32_t n_layers;
 };
 
 struct vm_share { /* a virtio-fs device; the server is at the other end of the socket */
 	char tag[VM_TAG_MAX + 1];
-	int sock_fd; /* vhost-user */
+	int sock_fd; /* vhost-user, or FUSE messages: as the driver's caps say */
 };
 
 enum vm_boot {
@@ -76,7 +80,7 @@ struct vm_spec {
 	struct vm_disk disks[VM_DISKS_MAX];
 	uint32_t n_disks; /* slot i is the guest's i-th virtio disk, in template and clone alike */
 	struct vm_share shares[VM_SHARES_MAX];
-	uint32_t n_shares; /* only with VM_BOOT_COLD and VM_MEM_SHARED */
+	uint32_t n_shares; /* only with VM_BOOT_COLD */
 	bool has_net;      /* there is a network device ... */
 	int net_fd;        /* ... and its stream socket (passt's framing); -1: goes nowhere */
 	int agent_fd;      /* stream socket to the agent's port */

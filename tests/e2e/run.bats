@@ -184,7 +184,7 @@ teardown() { remove_all; }
 
 @test "disk servers are shut in, all their threads" {
 	local servers p field
-	caisson run --rm -d --name boxed -v /v "$BUSYBOX" sh -c 'echo x >/v/x; sync; exec sleep 1000'
+	caisson run --rm -d --name boxed --driver qemu -v /v "$BUSYBOX" sh -c 'echo x >/v/x; sync; exec sleep 1000'
 	eventually 10 caisson exec boxed test -s /v/x
 	servers=$(pgrep -x -P "$(keeper_pid boxed)" nbdkit)
 	[ "$(wc -w <<<"$servers")" = 2 ]

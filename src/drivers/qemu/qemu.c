@@ -6,75 +6,36 @@
  * as QEMU has loaded the device state (-incoming fd:), without a word over QMP. QMP is there for
  * templates.
  *
- * Confinement before exec (sandbox_child()): unprivileged user where we are root, no supplementary
- * groups, no-new-privileges, a network namespace with nothing in it, no core dumps; after it QEMU's
- * own seccomp filter. Whatever QEMU writes to stderr goes into a pipe that never blocks it.
+ * Confinement before exec is vmm_process.c's; after it QEMU's own seccomp filter.
  */
 #include "qemu.h"
 
 #include <cpuid.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 
 #include "child.h"
 #include "fdio.h"
 #include "kvm_probe.h"
 #include "qemu_argv.h"
 #include "qmp.h"
+#include "vmm_process.h"
 
 #define QEMU_PROGRAM    "/usr/bin/qemu-system-x86_64"
 #define ZERO_FILE_LEN   (2U << 20)
-#define LAST_WORDS_MAX  4096U
-#define OPEN_FILES_MAX  4096U
 #define LINK_TIMEOUT_MS 10000U
 
 /* Part of every fingerprint: counts up when the device set of qemu_argv.c changes. */
 #define MACHINE_VERSION "4"
 
 struct qemu {
-	pid_t pid;
-	int pidfd, stderr_fd, idle_net_fd;
+	struct vmm_process process;
+	int idle_net_fd;
 	struct qmp qmp;
-	bool is_reaped;
-	int status; /* as waitpid */
 };
-
-struct confinement {
-	uid_t uid;
-	gid_t gid;
-};
-
-/* Runs in the child before exec. */
-static int sandbox_child(void *arg)
-{
-	const struct confinement *c = arg;
-	struct rlimit no_core = { 0, 0 }, files = { OPEN_FILES_MAX, OPEN_FILES_MAX };
-
-	/*
-	 * Its own, empty network: the machine's packets go through a socket it was given. An
-	 * ordinary user needs a user namespace for it, which some hosts refuse.
-	 */
-	if (unshare(c->uid ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) < 0 && c->uid)
-		return -errno;
-	if (setrlimit(RLIMIT_CORE, &no_core) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0)
-		return -errno;
-	if (c->uid && (setgroups(0, NULL) < 0 || setresgid(c->gid, c->gid, c->gid) < 0 ||
-		       setresuid(c->uid, c->uid, c->uid) < 0))
-		return -errno;
-	/* Lost by setresuid: killed with us, always. */
-	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
-}
 
 /* Another open file of the same: its own position and access mode. */
 static int reopen(int fd, int mode)
@@ -99,29 +60,16 @@ static int zero_file(struct err *e)
 static int process_start(struct qemu *q, const struct vm_spec *s, struct qemu_argv *a,
 			 int concat_fd, struct err *e)
 {
-	struct confinement c = { .uid = s->uid, .gid = s->gid };
-	struct child_spec spec = {
-		.path = QEMU_PROGRAM,
-		.argv = a->v,
-		.env = (const char *const[]){ "PATH=/usr/bin:/bin", "LC_ALL=C", NULL },
-		.fds = a->fds,
-		.n_fds = a->n_fds,
-		.flags = CHILD_DIE_WITH_PARENT | CHILD_NO_NEW_PRIVS,
-		.setup = sandbox_child,
-		.setup_arg = &c,
-	};
+	const struct vmm_process_spec spec = { .program = QEMU_PROGRAM,
+					       .argv = a->v,
+					       .fds = a->fds,
+					       .n_fds = a->n_fds,
+					       .uid = s->uid,
+					       .gid = s->gid };
 
 	if (fd_write_full(concat_fd, a->concat.data, a->concat.len) < 0)
 		return err_set(e, errno, "describe the image's disk");
-	return child_spawn(&spec, &q->pid, &q->pidfd, e);
-}
-
-static int stderr_pipe(int ret[2], struct err *e)
-{
-	if (pipe2(ret, O_CLOEXEC) < 0 || fd_set_nonblock(ret[0], true) < 0 ||
-	    fd_set_nonblock(ret[1], true) < 0)
-		return err_set(e, errno, "pipe");
-	return 0;
+	return vmm_process_start(&q->process, &spec, e);
 }
 
 /*
@@ -141,7 +89,7 @@ static void qemu_free(void *priv);
 static int qemu_launch(const struct vm_spec *s, const struct vm_driver_info *i, void **ret,
 		       struct err *e)
 {
-	int qmp[2] = { -1, -1 }, errs[2] = { -1, -1 }, idle[2] = { -1, -1 }, rc = -1;
+	int qmp[2] = { -1, -1 }, idle[2] = { -1, -1 }, rc = -1;
 	auto_fd zero = zero_file(e);
 	auto_fd concat = memfd_create("caisson-disk", MFD_CLOEXEC);
 	auto_fd concat_read =
@@ -153,10 +101,9 @@ static int qemu_launch(const struct vm_spec *s, const struct vm_driver_info *i, 
 
 	if (!q || zero < 0 || concat_read < 0)
 		goto out;
-	*q = (struct qemu){ .pidfd = -1, .stderr_fd = -1, .idle_net_fd = -1, .qmp = { .fd = -1 } };
+	*q = (struct qemu){ .process = VMM_PROCESS_NONE, .idle_net_fd = -1, .qmp = { .fd = -1 } };
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, qmp) < 0 ||
-	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, idle) < 0 ||
-	    stderr_pipe(errs, e) < 0)
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, idle) < 0)
 		goto out;
 	if (s->boot == VM_BOOT_RESTORE) { /* clones read the state at the same time */
 		state = reopen(s->state_fd, O_RDONLY);
@@ -165,13 +112,12 @@ static int qemu_launch(const struct vm_spec *s, const struct vm_driver_info *i, 
 		spec.state_fd = state;
 	}
 	if (qemu_argv_build(&spec, i,
-			    &(struct qemu_extra){ errs[1], qmp[1], idle[1], zero, concat_read },
-			    &argv, e) < 0 ||
+			    &(struct qemu_extra){ -1, qmp[1], idle[1], zero, concat_read }, &argv,
+			    e) < 0 ||
 	    process_start(q, s, &argv, concat, e) < 0)
 		goto out;
 	fd_drop(&qmp[1]); /* or nobody would see that a QEMU that fails has closed it */
 	qmp_init(&q->qmp, TAKE_FD(qmp[0]));
-	q->stderr_fd = TAKE_FD(errs[0]);
 	q->idle_net_fd = TAKE_FD(idle[0]);
 	if (s->has_net && s->boot == VM_BOOT_COLD)
 		link_raise(q);
@@ -183,7 +129,6 @@ out:
 	qemu_argv_done(&argv);
 	for (int k = 0; k < 2; k++) {
 		fd_drop(&qmp[k]);
-		fd_drop(&errs[k]);
 		fd_drop(&idle[k]);
 	}
 	free(q);
@@ -222,65 +167,17 @@ static int qemu_save_state(void *priv, int state_fd, uint32_t timeout_ms, struct
 
 static int qemu_pidfd(void *priv)
 {
-	return ((struct qemu *)priv)->pidfd;
+	return ((struct qemu *)priv)->process.pidfd;
 }
 
 static pid_t qemu_pid(void *priv)
 {
-	return ((struct qemu *)priv)->pid;
-}
-
-static void reap(struct qemu *q)
-{
-	if (q->is_reaped || q->pid <= 0)
-		return;
-	while (waitpid(q->pid, &q->status, 0) < 0 && errno == EINTR)
-		;
-	q->is_reaped = true;
-}
-
-/* The last line that QEMU wrote, control bytes escaped. */
-static void last_words(struct qemu *q, char *buf, size_t len)
-{
-	char text[LAST_WORDS_MAX + 1];
-	ssize_t n, total = 0;
-	char *line, *end;
-	size_t at = 0;
-
-	while ((n = read(q->stderr_fd, text + total, LAST_WORDS_MAX - (size_t)total)) > 0)
-		total += n;
-	text[total] = '\0';
-	end = text + total;
-	while (end > text && end[-1] == '\n')
-		*--end = '\0';
-	line = memrchr(text, '\n', (size_t)(end - text));
-	line = line ? line + 1 : text;
-	for (; *line && at + 5 < len; line++) {
-		unsigned char c = (unsigned char)*line;
-
-		if (c < 0x20 || c == 0x7f)
-			at += (size_t)snprintf(buf + at, len - at, "\\x%02x", c);
-		else
-			buf[at++] = (char)c;
-	}
-	buf[at] = '\0';
+	return ((struct qemu *)priv)->process.pid;
 }
 
 static void qemu_end_reason(void *priv, char *buf, size_t len)
 {
-	struct qemu *q = priv;
-	char words[300] = "";
-
-	reap(q);
-	last_words(q, words, sizeof(words));
-	if (WIFSIGNALED(q->status))
-		snprintf(buf, len, "the virtual machine monitor was killed by signal %d%s%s",
-			 WTERMSIG(q->status), *words ? ": " : "", words);
-	else if (WEXITSTATUS(q->status) || *words)
-		snprintf(buf, len, "the virtual machine monitor ended with exit code %d%s%s",
-			 WEXITSTATUS(q->status), *words ? ": " : "", words);
-	else
-		snprintf(buf, len, "the machine powered off");
+	vmm_process_end_reason(&((struct qemu *)priv)->process, buf, len);
 }
 
 static void qemu_free(void *priv)
@@ -289,13 +186,8 @@ static void qemu_free(void *priv)
 
 	if (!q)
 		return;
-	if (q->pid > 0 && !q->is_reaped) {
-		kill(q->pid, SIGKILL);
-		reap(q);
-	}
+	vmm_process_done(&q->process);
 	qmp_done(&q->qmp);
-	fd_drop(&q->pidfd);
-	fd_drop(&q->stderr_fd);
 	fd_drop(&q->idle_net_fd);
 	free(q);
 }

@@ -194,8 +194,8 @@ static void found_by_name(void **state)
 {
 	static const struct {
 		const char *name, *want;
-	} t[] = { { "fake", "fake" }, { "qemu", "qemu" }, { "auto", "qemu" }, { "", "qemu" },
-		  { NULL, "qemu" },   { "QEMU", NULL },   { "kvm", NULL },    { "fake ", NULL } };
+	} t[] = { { "fake", "fake" }, { "qemu", "qemu" }, { "kvm", "kvm" }, { "auto", NULL },
+		  { "", NULL },       { "QEMU", NULL },   { "fake ", NULL } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {

@@ -72,6 +72,12 @@ static void numbers(void **state)
 	BAD(s.agent_fd = -1, "agent");
 }
 
+static void vhd_set(struct vm_spec *s, uint32_t n)
+{
+	s->disks[1].kind = VM_DISK_VHD;
+	s->disks[1].n_layers = n;
+}
+
 static void disks(void **state)
 {
 	struct vm_disk_part p[2];
@@ -82,6 +88,11 @@ static void disks(void **state)
 	BAD(s.disks[1].size = 513, "disk 1: size");
 	BAD(s.disks[1].fd = -1, "disk 1 has no descriptor");
 	BAD(s.disks[1].kind = (enum vm_disk_kind)9, "disk 1: bad kind");
+	BAD(vhd_set(&s, 1), NULL);
+	BAD(vhd_set(&s, VM_LAYERS_MAX), NULL);
+	BAD(vhd_set(&s, 0), "of 0 images");
+	BAD(vhd_set(&s, VM_LAYERS_MAX + 1), "images");
+	BAD((vhd_set(&s, 2), s.disks[1].layers[1] = -1), "image 1 is not open");
 	BAD(s.disks[2].is_readonly = false, "disk 2: bad kind");
 	BAD(s.disks[2].n_parts = 0, "number of parts");
 	BAD(s.disks[2].n_parts = VM_PARTS_MAX + 1, "number of parts");
@@ -136,7 +147,7 @@ static void shares(void **state)
 	BAD(share_add(&s, ""), "no tag");
 	BAD(share_add(&s, "a,b"), "no tag");
 	BAD((share_add(&s, "a"), s.shares[0].sock_fd = -1), "no socket");
-	BAD((share_add(&s, "a"), s.mem = VM_MEM_ANON), "shared memory");
+	BAD((share_add(&s, "a"), s.mem = VM_MEM_ANON), NULL);
 	BAD((share_add(&s, "a"), s.boot = VM_BOOT_RESTORE, s.state_fd = 9), "cold boot");
 	BAD((share_add(&s, "a"), s.n_shares = VM_SHARES_MAX + 1), "more than");
 }

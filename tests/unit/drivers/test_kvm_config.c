@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* test_kvm_config.c - a spec as caisson-vmm is told it */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "kvm_config.h"
+
+static const struct vm_disk_part parts[] = { { 20, 0, 0, 4096 },
+					     { 21, 2097152, 4096, 8192 },
+					     { 20, 4194304, 0, 4096 } };
+
+static struct vm_spec spec(void)
+{
+	return (struct vm_spec){
+		.id = "0123456789abcdef",
+		.cpus = 2,
+		.mem_bytes = 512 << 20,
+		.boot = VM_BOOT_COLD,
+		.kernel_fd = 10,
+		.initrd_fd = 11,
+		.cmdline = "quiet",
+		.state_fd = -1,
+		.mem = VM_MEM_SHARED,
+		.mem_fd = 13,
+		.disks = { { .kind = VM_DISK_CONCAT,
+			     .is_readonly = true,
+			     .fd = -1,
+			     .size = 4194304 + 4096,
+			     .parts = parts,
+			     .n_parts = 3 },
+			   { .kind = VM_DISK_VHD,
+			     .fd = -1,
+			     .size = 8192,
+			     .layers = { 14, 15 },
+			     .n_layers = 2 },
+			   { .kind = VM_DISK_EMPTY, .fd = -1, .size = 512 },
+			   { .kind = VM_DISK_RAW, .fd = 16, .size = 512 } },
+		.n_disks = 4,
+		.shares = { { .tag = "share0", .sock_fd = 17 } },
+		.n_shares = 1,
+		.has_net = true,
+		.net_fd = 18,
+		.agent_fd = 12,
+		.console_fd = 19,
+	};
+}
+
+/* What is made passes caisson-vmm's own reading, and each descriptor is the one that was meant. */
+static void round_trip(void **state)
+{
+	static struct kvm_config k;
+	static struct vmm_config c;
+	const struct vm_spec s = spec();
+	auto_buf b = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
+	assert_int_equal(vmm_config_put(&k.c, &b), 0);
+	if (vmm_config_parse(b.data, b.len, (uint32_t)k.n_fds - VMM_FD_FIRST, &c, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_true(c.cpus == 2 && c.mem == VMM_MEM_SHARED && k.fds[c.mem_fd] == 13);
+	assert_true(c.boot == VMM_BOOT_COLD && k.fds[c.kernel_fd] == 10 &&
+		    k.fds[c.initrd_fd] == 11);
+	assert_string_equal(c.cmdline, "quiet");
+	assert_int_equal(c.n_disks, 4);
+	assert_true(c.disks[0].kind == VMM_DISK_CONCAT && c.disks[0].n_parts == 3);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(k.fds[c.parts[i].fd], parts[i].fd);
+	assert_int_equal(c.parts[0].fd, c.parts[2].fd); /* passed once */
+	assert_true(c.disks[1].kind == VMM_DISK_VHD && c.disks[1].n_fds == 2);
+	assert_true(k.fds[c.disks[1].fds[0]] == 14 && k.fds[c.disks[1].fds[1]] == 15);
+	assert_true(c.disks[2].kind == VMM_DISK_EMPTY && c.disks[2].size == 0);
+	assert_true(c.disks[3].kind == VMM_DISK_RAW && k.fds[c.disks[3].fds[0]] == 16);
+	assert_true(k.fds[c.shares[0].sock_fd] == 17 && strcmp(c.shares[0].tag, "share0") == 0);
+	assert_true(c.has_net && c.net == VMM_NET_STREAM && k.fds[c.net_fd] == 18);
+	assert_true(k.fds[c.ctl_fd] == 9 && k.fds[c.agent_fd] == 12 && k.fds[c.console_fd] == 19);
+	for (size_t i = 0; i < VMM_FD_FIRST; i++)
+		assert_int_equal(k.fds[i], -1);
+}
+
+static void restored(void **state)
+{
+	static struct kvm_config k;
+	static struct vmm_config c;
+	struct vm_spec s = spec();
+	auto_buf b = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	s.boot = VM_BOOT_RESTORE;
+	s.kernel_fd = s.initrd_fd = s.console_fd = s.net_fd = -1;
+	s.state_fd = 22;
+	s.mem = VM_MEM_PRIVATE;
+	s.n_shares = 0;
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
+	assert_int_equal(vmm_config_put(&k.c, &b), 0);
+	if (vmm_config_parse(b.data, b.len, (uint32_t)k.n_fds - VMM_FD_FIRST, &c, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_true(c.boot == VMM_BOOT_RESTORE && k.fds[c.state_fd] == 22 && c.kernel_fd == -1);
+	assert_true(c.mem == VMM_MEM_PRIVATE && c.net_fd == -1 && c.console_fd == -1);
+	assert_string_equal(c.cmdline, "");
+}
+
+static void refused(void **state)
+{
+	static struct kvm_config k;
+	struct vm_spec s = spec();
+	struct err e = { 0 };
+
+	(void)state;
+	s.disks[1].kind = VM_DISK_NBD;
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), -EINVAL);
+	assert_non_null(strstr(e.msg, "NBD"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(round_trip),
+					    cmocka_unit_test(restored), cmocka_unit_test(refused) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
