@@ -4,7 +4,7 @@
 BUILD ?= build
 CC ?= gcc
 
-.PHONY: all build demo test bench install clean
+.PHONY: all build demo test test-nested bench install clean
 
 all: build
 
@@ -20,6 +20,10 @@ demo:
 # Unit, fuzz-smoke and end-to-end tests; ends with "N passed, N failed, N skipped".
 test:
 	@tests/run.sh
+
+# Under a real KVM, whatever this host has: inside an emulated machine, as root.
+test-nested:
+	@tests/run.sh nested
 
 bench:
 	@tools/setup.sh build run image demo bench

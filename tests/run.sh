@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# run.sh - the whole test run: set-up, unit tests under ASan and UBSan, gates, fuzz smoke, end-to-end
+# run.sh - the whole test run: set-up, unit tests under ASan and UBSan, gates, fuzz smoke, end-to-end,
+# and under a real KVM in a machine that is emulated
 #
 #   tests/run.sh [STAGE...]		all stages when none is named:
-#					unit gates fuzz clang interop e2e
+#					unit gates fuzz clang interop e2e nested
 #
 # Ends with "N passed, N failed, N skipped". Logs are in build/test-logs.
 set -uo pipefail
@@ -11,7 +12,7 @@ cd "$(dirname "$0")/.."
 top=$PWD
 logs=$top/build/test-logs
 export CAISSON_CACHE=${CAISSON_CACHE:-$top/.cache}
-stages=${*:-unit gates fuzz clang interop e2e}
+stages=${*:-unit gates fuzz clang interop e2e nested}
 fuzz_seconds=${FUZZ_SECONDS:-4}
 jobs=$(nproc)
 passed=0 failed=0 skipped=0
@@ -129,24 +130,47 @@ clang_build() {
 	run "clang build" ninja -C build/clang
 }
 
-end_to_end() {
-	stage "end-to-end: kernels and images"
+# kernels_and_images IMAGE...: what machines are made of, in the end-to-end tests' store and beside it
+kernels_and_images() {
 	mkdir -p "$CAISSON_CACHE"
 	must build make --no-print-directory build
-	must images tests/images/build.sh "$CAISSON_CACHE/images" busybox nginx redis postgres python3
+	must images tests/images/build.sh "$CAISSON_CACHE/images" "$@"
 	# shellcheck source=tests/e2e/env.sh
 	. tests/e2e/env.sh
 	must kernel-install "$CAISSON" kernel install
 	if ! "$CAISSON" kernel ls | grep -q '^small-'; then
 		must kernel-build "$CAISSON" kernel build
 	fi
+}
+
+end_to_end() {
 	local k
+	stage "end-to-end: kernels and images"
+	kernels_and_images busybox nginx redis postgres python3
 	for k in $("$CAISSON" kernel ls -q); do
 		stage "end-to-end, kernel $k"
 		"$CAISSON" kernel use "$k"
 		CAISSON_TEST_KERNEL=$k bats --formatter tap tests/e2e >"$logs/e2e-$k.tap" 2>&1
 		tap < <(sed "s|^\(ok\|not ok\) \([0-9]*\) |\1 \2 [$k] |" "$logs/e2e-$k.tap")
 	done
+}
+
+# The same tests count the same on every host: a KVM of its own is not used.
+nested() {
+	local rc=0 out=$logs/nested.tap log=$logs/nested.log
+	stage "nested: under KVM, in an emulated machine"
+	kernels_and_images busybox
+	tests/nested/run.sh bats --formatter tap tests/nested >"$out" 2>"$log" || rc=$?
+	if [ $rc = 77 ]; then
+		skip nested "$(tail -n 1 "$out")"
+		return
+	fi
+	tap < <(sed 's|^\(ok\|not ok\) \([0-9]*\) |\1 \2 [nested] |' "$out")
+	# 1 is what bats says of tests that failed, and those are counted
+	if [ $rc -gt 1 ] || ! grep -q '^1\.\.' "$out"; then
+		fail "nested (exit $rc, $log)"
+		tail -n 25 "$log"
+	fi
 }
 
 mkdir -p "$logs"
@@ -165,6 +189,7 @@ if wants interop; then
 	for t in tests/interop/*.sh; do [ -e "$t" ] && run "interop $(basename "$t" .sh)" "$t"; done
 fi
 wants e2e && end_to_end
+wants nested && nested
 
 echo
 if [ ${#failures[@]} -gt 0 ]; then
