@@ -20,7 +20,7 @@
 
 struct confinement {
 	uid_t uid;
-	gid_t gid;
+	gid_t gid, extra_gid;
 };
 
 /* Runs in the child before exec. */
@@ -37,8 +37,9 @@ static int sandbox_child(void *arg)
 		return -errno;
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0)
 		return -errno;
-	if (c->uid && (setgroups(0, NULL) < 0 || setresgid(c->gid, c->gid, c->gid) < 0 ||
-		       setresuid(c->uid, c->uid, c->uid) < 0))
+	if (c->uid &&
+	    (setgroups(c->extra_gid != 0, &c->extra_gid) < 0 ||
+	     setresgid(c->gid, c->gid, c->gid) < 0 || setresuid(c->uid, c->uid, c->uid) < 0))
 		return -errno;
 	/* Lost by setresuid: killed with us, always. */
 	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
@@ -54,7 +55,7 @@ static int stderr_pipe(int ret[2], struct err *e)
 
 int vmm_process_start(struct vmm_process *p, const struct vmm_process_spec *s, struct err *e)
 {
-	struct confinement c = { .uid = s->uid, .gid = s->gid };
+	struct confinement c = { .uid = s->uid, .gid = s->gid, .extra_gid = s->extra_gid };
 	const char *env[] = { "PATH=/usr/bin:/bin", "LC_ALL=C", s->trace, NULL };
 	int fds[FDS_MAX], errs[2] = { -1, -1 };
 	struct child_spec spec = { .path = s->program,

@@ -32,6 +32,7 @@ struct vmm_process_spec {
 	size_t n_fds;
 	uid_t uid; /* 0: as we are */
 	gid_t gid;
+	gid_t extra_gid;   /* with another uid: its one supplementary group; 0: none */
 	const char *trace; /* NULL, or an assignment for the environment: "CAISSON_TRACE=1" */
 };
 

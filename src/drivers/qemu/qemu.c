@@ -57,15 +57,28 @@ static int zero_file(struct err *e)
 	return ret < 0 ? err_set(e, errno, "file of zeros") : ret;
 }
 
-static int process_start(struct qemu *q, const struct vm_spec *s, struct qemu_argv *a,
-			 int concat_fd, struct err *e)
+/* QEMU opens /dev/kvm itself, under a user that nobody knows: the group that may is lent to it. */
+static gid_t kvm_group(const struct vm_driver_info *i)
+{
+	const mode_t both = S_IRGRP | S_IWGRP;
+	struct stat st;
+
+	return strcmp(i->accel, "kvm") == 0 && stat("/dev/kvm", &st) == 0 &&
+			       (st.st_mode & both) == both
+		       ? st.st_gid
+		       : 0;
+}
+
+static int process_start(struct qemu *q, const struct vm_spec *s, const struct vm_driver_info *i,
+			 struct qemu_argv *a, int concat_fd, struct err *e)
 {
 	const struct vmm_process_spec spec = { .program = QEMU_PROGRAM,
 					       .argv = a->v,
 					       .fds = a->fds,
 					       .n_fds = a->n_fds,
 					       .uid = s->uid,
-					       .gid = s->gid };
+					       .gid = s->gid,
+					       .extra_gid = kvm_group(i) };
 
 	if (fd_write_full(concat_fd, a->concat.data, a->concat.len) < 0)
 		return err_set(e, errno, "describe the image's disk");
@@ -114,7 +127,7 @@ static int qemu_launch(const struct vm_spec *s, const struct vm_driver_info *i, 
 	if (qemu_argv_build(&spec, i,
 			    &(struct qemu_extra){ -1, qmp[1], idle[1], zero, concat_read }, &argv,
 			    e) < 0 ||
-	    process_start(q, s, &argv, concat, e) < 0)
+	    process_start(q, s, i, &argv, concat, e) < 0)
 		goto out;
 	fd_drop(&qmp[1]); /* or nobody would see that a QEMU that fails has closed it */
 	qmp_init(&q->qmp, TAKE_FD(qmp[0]));
