@@ -10,7 +10,9 @@
  * leaves an empty volume.
  */
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -40,22 +42,6 @@ static int attribute(const char *path, char *ret, size_t len, struct err *e)
 	return 0;
 }
 
-static int disk_open(uint32_t slot, struct disk *ret, struct err *e)
-{
-	char path[80], text[32];
-
-	if (disks_find(slot, ret->parent, e) < 0)
-		return -e->code;
-	snprintf(path, sizeof(path), "/sys/block/%s/%s1", ret->parent, ret->parent);
-	snprintf(ret->name, sizeof(ret->name), "%s%s", ret->parent,
-		 access(path, F_OK) == 0 ? "1" : "");
-	snprintf(path, sizeof(path), "/sys/block/%s/ro", ret->parent);
-	if (attribute(path, text, sizeof(text), e) < 0)
-		return -e->code;
-	ret->is_readonly = strcmp(text, "0") != 0;
-	return 0;
-}
-
 static int node_make(const struct disk *d, char path[32], struct err *e)
 {
 	bool is_part = strcmp(d->name, d->parent) != 0;
@@ -71,6 +57,43 @@ static int node_make(const struct disk *d, char path[32], struct err *e)
 	snprintf(path, 32, "/dev/%s", d->name);
 	if (mknod(path, S_IFBLK | 0600, makedev(major_no, minor_no)) < 0)
 		return err_set(e, errno, "mknod %s", path);
+	return 0;
+}
+
+/*
+ * A slot that was empty in the template has a disk now, and the kernel heard of its size only: it
+ * is told to look for partitions. That it finds none is no error.
+ */
+static int partitions_look(const struct disk *d, struct err *e)
+{
+	char path[32];
+	auto_fd fd = -1;
+
+	if (node_make(d, path, e) < 0)
+		return -e->code;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)ioctl(fd, BLKRRPART);
+	(void)unlink(path); /* in a tmpfs of ours */
+	return 0;
+}
+
+static int disk_open(uint32_t slot, struct disk *ret, struct err *e)
+{
+	char path[80], text[32];
+
+	if (disks_find(slot, ret->parent, e) < 0)
+		return -e->code;
+	snprintf(ret->name, sizeof(ret->name), "%s", ret->parent);
+	if (partitions_look(ret, e) < 0)
+		return -e->code;
+	snprintf(path, sizeof(path), "/sys/block/%s/%s1", ret->parent, ret->parent);
+	snprintf(ret->name, sizeof(ret->name), "%s%s", ret->parent,
+		 access(path, F_OK) == 0 ? "1" : "");
+	snprintf(path, sizeof(path), "/sys/block/%s/ro", ret->parent);
+	if (attribute(path, text, sizeof(text), e) < 0)
+		return -e->code;
+	ret->is_readonly = strcmp(text, "0") != 0;
 	return 0;
 }
 
