@@ -63,7 +63,7 @@ static int config_write(const struct kvm_config *k, int *ret_fd, struct err *e)
 static int process_start(struct kvm *v, const struct vm_spec *s, struct kvm_config *k, int kvm_fd,
 			 struct err *e)
 {
-	static const char *const argv[] = { KVM_PROGRAM, NULL };
+	const char *const argv[] = { KVM_PROGRAM, s->id, NULL }; /* the id is for people */
 	char program[PATH_MAX];
 	auto_fd config = -1;
 	const struct vmm_process_spec spec = {
