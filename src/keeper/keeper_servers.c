@@ -142,8 +142,8 @@ static void share_ended(void *arg, uint32_t events)
 		loop_watch_drop(k->share_watches[i]);
 		k->share_watches[i] = NULL;
 		virtiofsd_stop(&k->shares[i]);
-		snprintf(why, sizeof(why), "the server of %.150s (virtiofsd) ended",
-			 share_source(k, i));
+		snprintf(why, sizeof(why), "the server of %.150s (%s) ended", share_source(k, i),
+			 k->driver->caps & VM_CAP_FUSE ? "caisson-share" : "virtiofsd");
 		if (k->phase != KEEPER_ENDING && !vm_has_ended(k))
 			keeper_share_lost(k, why);
 	}
