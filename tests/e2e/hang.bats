@@ -12,7 +12,7 @@ teardown() { remove_all; }
 # first_vmm CLIENT: the VMM of the machine that this client is starting; it is its keeper's child
 first_vmm() {
 	local keeper
-	keeper=$(pgrep -P "$1" caisson-keeper) && VMM=$(pgrep -P "$keeper" qemu-system)
+	keeper=$(pgrep -P "$1" caisson-keeper) && VMM=$(pgrep -P "$keeper" 'qemu-system|caisson-vmm')
 }
 
 @test "a guest that stops answering: exec ends with an error, stop and rm work" {

@@ -71,19 +71,21 @@ its_pid() { pgrep -P "$(keeper_pid "$1")" "$2"; }
 }
 
 @test "virtiofsd killed: the machine ends and says why" {
+	local server=virtiofsd
+	[ "$(caisson version --format '{{.Hypervisor.Driver}}')" != kvm ] || server=caisson-share
 	mkdir share
 	echo text >share/file
 	caisson run -d --name vol -v "$PWD/share:/s" "$BUSYBOX" sh -c 'trap "" TERM; while :; do cat /s/file >/dev/null; done'
 	caisson exec vol sh -c 'echo kept >/file; sync'
 	keeper=$(keeper_pid vol)
-	kill -9 "$(its_pid vol virtiofsd)"
+	kill -9 "$(its_pid vol $server)"
 	eventually 5 is_state vol exited
-	[ "$(caisson inspect -f '{{.State.ExitCode}} {{.State.Error}}' vol)" = "137 the server of $PWD/share (virtiofsd) ended" ]
+	[ "$(caisson inspect -f '{{.State.ExitCode}} {{.State.Error}}' vol)" = "137 the server of $PWD/share ($server) ended" ]
 	timeout 2 caisson stop vol
 	eventually 5 process_gone "$keeper"
 	caisson start vol
 	[ "$(caisson exec vol cat /file /s/file)" = $'kept\ntext' ]
-	kill -9 "$(its_pid vol virtiofsd)"
+	kill -9 "$(its_pid vol $server)"
 	timeout 5 caisson rm -f vol
 	[ -z "$(ls "$CAISSON_ROOT/machines" "$CAISSON_RUN/machines" | grep -v :)" ]
 }

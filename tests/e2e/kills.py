@@ -22,7 +22,8 @@ ROOT, RUN, IMAGE = os.environ["CAISSON_ROOT"], os.environ["CAISSON_RUN"], os.env
 # what is synced is told: a line per run
 COMMAND = ["sh", "-c", "echo x >>/mark; sync; echo up; exec sleep 1000"]
 GONE_S = 5
-PROGRAMS = {"keeper": "caisson-keeper", "vmm": "qemu-system", "passt": "passt", "virtiofsd": "virtiofsd"}
+PROGRAMS = {"keeper": "caisson-keeper", "vmm": "qemu-system|caisson-vmm", "passt": "passt",
+            "virtiofsd": "virtiofsd|caisson-share"}
 
 
 def read(path):
@@ -57,7 +58,7 @@ def children(pid):
 
 def descendant(pid, program):
     for child in children(pid):
-        if read(f"/proc/{child}/comm").decode().startswith(program[:15]):
+        if re.match(program, read(f"/proc/{child}/comm").decode()):
             return child
         deeper = descendant(child, program) if program != PROGRAMS["keeper"] else None
         if deeper:
@@ -127,7 +128,7 @@ class Point:
             self.complain(f"caisson run says {code}, {said!r}")
         if code == 125 and not said.strip():
             self.complain("caisson run fails without a word")
-        if self.victim == "virtiofsd" and m and not re.search("virtiofsd|vhost", m["State"]["Error"]):
+        if self.victim == "virtiofsd" and m and not re.search("virtiofsd|vhost|caisson-share", m["State"]["Error"]):
             self.complain(f"State.Error is {m['State']['Error']!r}")
 
     def restart_check(self, was_up):

@@ -10,7 +10,7 @@ teardown() { remove_all; }
 
 leftovers() { # processes of ours that work for a machine
 	for p in /proc/[0-9]*; do
-		tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -E 'caisson-keeper|qemu-system|passt|virtiofsd' | grep -F "$1" || true
+		tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -E 'caisson-keeper|caisson-vmm|qemu-system|passt|virtiofsd' | grep -F "$1" || true
 	done
 }
 

@@ -38,7 +38,7 @@ teardown() { remove_all; }
 	port=$(free_port)
 	python3 -m http.server "$port" --bind 127.0.0.1 >/dev/null 2>&1 3>&- &
 	server=$!
-	eventually 5 curl -s "http://127.0.0.1:$port/" -o /dev/null
+	eventually 20 curl -s "http://127.0.0.1:$port/" -o /dev/null
 	run caisson run -d --name clash -p "127.0.0.1:$port:80" "$BUSYBOX" sleep 100
 	kill $server
 	[ "$status" = 125 ]
@@ -56,7 +56,7 @@ teardown() { remove_all; }
 	port=$(free_port)
 	python3 -m http.server "$port" --bind 127.0.0.1 >/dev/null 2>&1 3>&- &
 	server=$!
-	eventually 5 curl -s "http://127.0.0.1:$port/" -o /dev/null
+	eventually 20 curl -s "http://127.0.0.1:$port/" -o /dev/null
 	run caisson run --rm "$BUSYBOX" sh -c "gw=\$(ip route | awk '/default/ { print \$3 }'); for a in 127.0.0.1 \$gw; do wget -q -T 2 -O - http://\$a:$port/ && echo REACHED; done; true"
 	kill $server
 	[[ $output != *REACHED* ]]

@@ -159,8 +159,10 @@ teardown() { remove_all; }
 	run caisson run --rm -m 256m "$BUSYBOX" sh -c 'grep MemTotal /proc/meminfo'
 	mem=$(awk '{ print $2 }' <<<"$output")
 	[ "$mem" -gt 180000 ] && [ "$mem" -lt 262144 ]
-	run caisson run --rm --cpus 2 "$BUSYBOX" nproc
-	[ "$output" = 2 ]
+	if [ "$(nproc)" -gt 1 ]; then # a machine has no more than its host
+		run caisson run --rm --cpus 2 "$BUSYBOX" nproc
+		[ "$output" = 2 ]
+	fi
 }
 
 @test "bind mounts: read-write, read-only, one file, no way out" {

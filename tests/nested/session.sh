@@ -59,9 +59,12 @@ command_run() {
 
 mounts_make
 tmp_make
-chmod 666 /dev/kvm # there is no udev to give it to a group
+chgrp 136 /dev/kvm # there is no udev to give it to a group
+chmod 660 /dev/kvm
 echo nested >/proc/sys/kernel/hostname
 busybox ifconfig lo 127.0.0.1 up
+# passt wants a way out to exist, if only into nothing
+ip tuntap add dev out0 mode tap && ip addr add 192.0.2.1/24 dev out0 && ip link set out0 up && ip route add default via 192.0.2.2
 if $session/kvm_works 3; then
 	command_run
 	echo $? >$session/status
