@@ -445,7 +445,7 @@ static int super_check(struct ext *f, struct err *e)
 	blocks = s.s_blocks_count;
 	if (s.s_feature_incompat & EXT4_FEATURE_INCOMPAT_64BIT)
 		blocks |= (uint64_t)s.s_blocks_count_hi << 32;
-	if (s.s_log_block_size + 10U > BITS_MAX ||
+	if (s.s_log_block_size > BITS_MAX - 10U ||
 	    blocks > f->v.size >> (s.s_log_block_size + 10U) || s.s_blocks_per_group == 0)
 		return err_plain(e, EBADMSG,
 				 "the file system is larger than its place on the disk");

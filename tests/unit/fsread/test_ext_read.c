@@ -146,6 +146,8 @@ static void refused(void **state)
 	} t[] = {
 		{ "larger than the disk", "larger than its place", 1028, 4, "\xff\xff\xff\x00" },
 		{ "blocks of 2^74", "larger than its place", 1048, 1, "\x40" },
+		{ "blocks of 2^9, by overflow", "larger than its place", 1048, 4,
+		  "\xff\xff\xff\xff" },
 		{ "no groups", "larger than its place", 1056, 4, "\0\0\0\0" },
 		{ "tiny groups", "small groups", 1056, 4, "\1\0\0\0" },
 		{ "a journal to be replayed", "journal has not been replayed", 1120, 1, "\xc6" },
