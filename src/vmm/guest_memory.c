@@ -18,6 +18,7 @@
 #include "bytes.h"
 
 #define GUEST_PAGE 4096U
+#define HUGE_PAGE  (2UL << 20)
 #define GUARD_BYTES                                                                                \
 	(2UL << 20) /* of a huge page's size: where the kernel aligns, slots are too               \
 		     */
@@ -63,19 +64,38 @@ static void slot_unmap(struct guest_slot *s)
 	s->hva = NULL;
 }
 
-static int slot_map(struct guest_slot *s, int flags, int fd, struct err *e)
+/* Addresses for the slot and its guards, such that a huge page of the guest's can be one here. */
+static int slot_reserve(struct guest_slot *s, struct err *e)
 {
-	off_t off = flags & MAP_ANONYMOUS ? 0 : (off_t)s->file_off;
-	uint8_t *area = mmap(NULL, s->size + 2 * GUARD_BYTES, PROT_NONE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	const size_t wanted = s->size + 2 * GUARD_BYTES, got = wanted + HUGE_PAGE;
+	uint8_t *area =
+		mmap(NULL, got, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t before;
 
 	if (area == MAP_FAILED)
 		return err_set(e, errno, "reserve addresses for guest memory");
-	s->hva = area + GUARD_BYTES;
+	before = align_up((uintptr_t)area, HUGE_PAGE) - (uintptr_t)area;
+	if (before)
+		munmap(area, before);
+	if (before < HUGE_PAGE)
+		munmap(area + before + wanted, HUGE_PAGE - before);
+	s->hva = area + before + GUARD_BYTES;
+	return 0;
+}
+
+static int slot_map(struct guest_slot *s, int flags, int fd, struct err *e)
+{
+	off_t off = flags & MAP_ANONYMOUS ? 0 : (off_t)s->file_off;
+
+	if (slot_reserve(s, e) < 0)
+		return -e->code;
 	if (mmap(s->hva, s->size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, off) == MAP_FAILED)
 		return err_set(e, errno, "map guest memory");
 	if (madvise(s->hva, s->size, MADV_DONTDUMP) < 0) /* it is the guest's, not ours */
 		return err_set(e, errno, "keep guest memory out of core dumps");
+	/* A kernel that boots touches much of it: fewer faults. Not of use for maps of files. */
+	if (flags & MAP_ANONYMOUS)
+		(void)madvise(s->hva, s->size, MADV_HUGEPAGE); /* a kernel without: as before */
 	return 0;
 }
 
