@@ -157,6 +157,38 @@ bool kvm_probe(char *why, size_t len)
 	return v == PROBE_OK;
 }
 
+/* What an entry says of this one processor and not of all: its APIC id. */
+static void cpu_own_drop(struct kvm_cpuid_entry2 *c)
+{
+	if (c->function == 1)
+		c->ebx &= 0x00ffffffU;
+	if (c->function == 0xb || c->function == 0x1f)
+		c->edx = 0;
+	if (c->function == 0x8000001e)
+		c->eax = c->ebx = c->ecx = 0;
+}
+
+uint64_t kvm_cpu_hash(void)
+{
+	union { /* its entries follow it */
+		struct kvm_cpuid2 head;
+		uint8_t room[sizeof(struct kvm_cpuid2) + 256 * sizeof(struct kvm_cpuid_entry2)];
+	} c = { .head = { .nent = 256 } };
+	auto_fd kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	uint64_t hash = 0xcbf29ce484222325ULL;
+
+	if (kvm < 0 || ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &c) < 0)
+		return 0;
+	for (uint32_t i = 0; i < c.head.nent; i++) {
+		const uint8_t *raw = (const uint8_t *)&c.head.entries[i];
+
+		cpu_own_drop(&c.head.entries[i]);
+		for (size_t k = 0; k < sizeof(c.head.entries[i]); k++)
+			hash = (hash ^ raw[k]) * 0x100000001b3ULL;
+	}
+	return hash;
+}
+
 uint32_t tsc_khz_measure(void)
 {
 	unsigned a, b, c, d;

@@ -15,6 +15,10 @@
 /* True when it can. `why` tells people the reason either way. Takes some milliseconds. */
 bool kvm_probe(char *why, size_t len);
 
+/* A number that differs where KVM offers guests another processor, though the host's own have the
+ * same name; 0 when KVM does not tell. */
+uint64_t kvm_cpu_hash(void);
+
 /* Rate of the host's time stamp counter in kHz; 0 when it cannot be told. Takes up to 20 ms. */
 uint32_t tsc_khz_measure(void);
 

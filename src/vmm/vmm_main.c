@@ -48,7 +48,11 @@ static int shut_in(struct err *e)
 
 static int contents_load(struct machine *m, const struct vmm_config *c, struct err *e)
 {
-	return c->boot == VMM_BOOT_RESTORE ? snapshot_read(m, c->state_fd, e) : machine_boot(m, e);
+	if (c->boot != VMM_BOOT_RESTORE)
+		return machine_boot(m, e);
+	return snapshot_read(m, c->state_fd, e) < 0
+		       ? err_wrap(e, "the template cannot be used here (caisson template prune)")
+		       : 0;
 }
 
 static int serve(struct machine *m, const struct vmm_config *c, struct vmm_control *control,

@@ -239,9 +239,9 @@ static int kvm_driver_probe(struct vm_driver_info *ret, struct err *e)
 	snprintf(i.accel, sizeof(i.accel), "%s",
 		 kvm_probe(i.accel_reason, sizeof(i.accel_reason)) ? "kvm" : "none");
 	(void)__get_cpuid(1, &family, &ignored, &ignored, &ignored);
-	snprintf(i.fingerprint, sizeof(i.fingerprint), "%s-%x-%llx-%llx-%llx", MACHINE_VERSION,
-		 family, (unsigned long long)st.st_size, (unsigned long long)st.st_mtim.tv_sec,
-		 (unsigned long long)st.st_ino);
+	snprintf(i.fingerprint, sizeof(i.fingerprint), "%s-%x-%llx-%llx-%llx-%llx", MACHINE_VERSION,
+		 family, (unsigned long long)kvm_cpu_hash(), (unsigned long long)st.st_size,
+		 (unsigned long long)st.st_mtim.tv_sec, (unsigned long long)st.st_ino);
 	*ret = i;
 	return 0;
 }
