@@ -3,7 +3,7 @@
 # setup_suite.bash - inside the nested machine: a store of its own, with the kernels of the end-to-end tests'
 
 setup_suite() {
-	local store
+	local store dir=$BATS_SUITE_TMPDIR
 	if [ "$(cat /proc/sys/kernel/hostname)" != nested ]; then
 		echo "these tests run in the nested machine: tests/nested/run.sh bats tests/nested" >&2
 		return 1
@@ -15,9 +15,16 @@ setup_suite() {
 	export CAISSON_ROOT=/tmp/caisson/root CAISSON_RUN=/tmp/caisson/run
 	mkdir -p "$CAISSON_ROOT" "$CAISSON_RUN"
 	cp -a "$store/kernels" "$CAISSON_ROOT"
-	caisson kernel use "$(caisson kernel ls -q | grep '^small-' | head -n 1)"
-	export BUSYBOX=localhost/busybox
-	caisson image import "$IMAGES_OCI:busybox" "$BUSYBOX:latest" >/dev/null
+	SMALL=$(caisson kernel ls -q | grep '^small-' | head -n 1)
+	CLOUD=$(caisson kernel ls -q | grep -v '^small-' | head -n 1)
+	caisson kernel use "$SMALL"
+	# with a file of what each machine has its own of, as many images have
+	mkdir -p "$dir/layer/etc"
+	printf '%032d\n' 0 >"$dir/layer/etc/machine-id"
+	python3 "$BATS_TEST_DIRNAME/../e2e/layer_add.py" "$IMAGES_OCI:busybox" "$dir/layer" "$dir/image"
+	export SMALL CLOUD BUSYBOX=localhost/busybox
+	caisson image import "$dir/image:filled" "$BUSYBOX:latest" >/dev/null
+	rm -r "$dir/layer" "$dir/image"
 }
 
 teardown_suite() {
