@@ -10,60 +10,26 @@
 
 #include "child.h"
 #include "cmd_disk.h"
+#include "disk_words.h"
 #include "fdio.h"
 
 #define WORKER           "caisson-mount"
-#define ARGS_MAX         96
-#define ROOTS_MAX        64U
 #define ANSWER_MAX       4096U
 #define MOUNT_XATTR      "user.caisson.watcher" /* mount_serve.c answers it */
 #define CLOSE_TIMEOUT_MS 120000
 
-struct command_line {
-	const char *v[ARGS_MAX];
-	size_t n;
-	char *owned[ARGS_MAX];
-	size_t n_owned;
-};
-
-static int pair_add(struct command_line *l, const char *key, const char *value, struct err *e)
-{
-	char *text;
-
-	if (!value)
-		return 0;
-	if (asprintf(&text, "%s=%s", key, value) < 0)
-		return err_set(e, ENOMEM, "mount");
-	l->owned[l->n_owned++] = text;
-	l->v[l->n++] = text;
-	return 0;
-}
-
-static void line_done(struct command_line *l)
-{
-	for (size_t i = 0; i < l->n_owned; i++)
-		free(l->owned[i]);
-}
-
-static int line_make(struct command_line *l, const struct disk_flags *o, const char *image,
+static int line_make(struct disk_words *l, const struct disk_flags *o, const char *image,
 		     const char *dir, struct err *e)
 {
-	*l = (struct command_line){ .v = { WORKER, image, dir }, .n = 3 };
-	if (o->roots.n > ROOTS_MAX)
-		return err_plain(e, EINVAL, "--parent-root: at most %u", ROOTS_MAX);
+	struct vhd_open_options parents;
+
+	*l = (struct disk_words){ .v = { WORKER, image, dir }, .n = 3 };
 	if (o->is_readonly)
 		l->v[l->n++] = "readonly";
 	if (!o->is_foreground)
 		l->v[l->n++] = "report";
-	if (o->any_parent)
-		l->v[l->n++] = "any-parent";
-	if (pair_add(l, "parent", o->parent, e) < 0 ||
-	    pair_add(l, "windows-root", o->windows_root, e) < 0)
-		return -e->code;
-	for (size_t i = 0; i < o->roots.n; i++)
-		if (pair_add(l, "root", o->roots.v[i], e) < 0)
-			return -e->code;
-	return 0;
+	disk_open_options(o, 0, &parents);
+	return disk_words_parents(l, &parents, e);
 }
 
 /* '+' when it is mounted; else why not, or nothing when the worker died. */
@@ -76,7 +42,7 @@ static int answer_get(int fd, struct err *e)
 	return *b.data == '+' ? 0 : err_plain(e, EIO, "%s", b.data);
 }
 
-static int background_start(const char *path, const struct command_line *l, struct err *e)
+static int background_start(const char *path, const struct disk_words *l, struct err *e)
 {
 	int report[2], rc;
 	pid_t pid;
@@ -99,7 +65,7 @@ static int background_start(const char *path, const struct command_line *l, stru
 static int mount_start(struct cli *c, const struct disk_flags *o, const struct args *a,
 		       struct err *e)
 {
-	struct command_line l = { 0 };
+	struct disk_words l = { 0 };
 	char path[PATH_MAX], dir[PATH_MAX];
 	struct engine *g;
 	struct stat st;
@@ -120,7 +86,7 @@ static int mount_start(struct cli *c, const struct disk_flags *o, const struct a
 	} else if (rc == 0) {
 		rc = background_start(path, &l, e);
 	}
-	line_done(&l);
+	disk_words_done(&l);
 	return rc;
 }
 

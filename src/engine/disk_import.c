@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "child.h"
+#include "disk_words.h"
 #include "engine_internal.h"
 #include "fdio.h"
 #include "image_bring.h"
@@ -26,8 +27,6 @@
 #include "worker_msg.h"
 
 #define WORKER       "caisson-import"
-#define ARGS_MAX     80U
-#define ROOTS_MAX    64U
 #define LOOK_MS      200
 #define MEDIA_CONFIG "application/vnd.oci.image.config.v1+json"
 #define MEDIA_LAYER  "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -48,51 +47,15 @@ struct import {
 
 /* ---- the worker ---- */
 
-struct words {
-	const char *v[ARGS_MAX];
-	size_t n;
-	char *owned[ARGS_MAX];
-	size_t n_owned;
-};
-
-static void words_done(struct words *w)
+static int words_make(struct disk_words *w, const struct disk_import *x, struct err *e)
 {
-	for (size_t i = 0; i < w->n_owned; i++)
-		free(w->owned[i]);
-}
-
-static int pair_add(struct words *w, const char *key, const char *value, struct err *e)
-{
-	char *text;
-
-	if (!value)
-		return 0;
-	if (asprintf(&text, "%s=%s", key, value) < 0)
-		return err_set(e, ENOMEM, "import");
-	w->owned[w->n_owned++] = text;
-	w->v[w->n++] = text;
-	return 0;
-}
-
-static int words_make(struct words *w, const struct disk_import *x, struct err *e)
-{
-	const struct vhd_open_options *o = x->parents;
 	char number[16];
 
-	*w = (struct words){ .v = { WORKER, x->disk, x->is_raw ? "raw" : "vhd" }, .n = 3 };
-	if (o->n_roots > ROOTS_MAX)
-		return err_plain(e, EINVAL, "--parent-root: at most %u", ROOTS_MAX);
+	*w = (struct disk_words){ .v = { WORKER, x->disk, x->is_raw ? "raw" : "vhd" }, .n = 3 };
 	snprintf(number, sizeof(number), "%u", x->partition);
-	if (o->flags & VHD_OPEN_ANY_PARENT)
-		w->v[w->n++] = "any-parent";
-	if (pair_add(w, "partition", x->partition == DISK_IMPORT_ANY ? NULL : number, e) < 0 ||
-	    pair_add(w, "parent", o->parent, e) < 0 ||
-	    pair_add(w, "windows-root", o->windows_root, e) < 0)
+	if (disk_words_pair(w, "partition", x->partition == DISK_IMPORT_ANY ? NULL : number, e) < 0)
 		return -e->code;
-	for (size_t i = 0; i < o->n_roots; i++)
-		if (pair_add(w, "root", o->roots[i], e) < 0)
-			return -e->code;
-	return 0;
+	return disk_words_parents(w, x->parents, e);
 }
 
 static int worker_start(struct import *im, int out, pid_t *ret_pid, struct err *e)
@@ -100,7 +63,7 @@ static int worker_start(struct import *im, int out, pid_t *ret_pid, struct err *
 	const int fds[] = {
 		-1, out, STDERR_FILENO, im->fds[FILE_LOWER], im->fds[FILE_UPPER], im->fds[FILE_BASE]
 	};
-	struct words w = { 0 };
+	struct disk_words w = { 0 };
 	char path[PATH_MAX];
 	struct child_spec s = { .path = path,
 				.argv = w.v,
@@ -116,7 +79,7 @@ static int worker_start(struct import *im, int out, pid_t *ret_pid, struct err *
 	rc = words_make(&w, im->x, e);
 	if (rc == 0)
 		rc = child_spawn(&s, ret_pid, NULL, e);
-	words_done(&w);
+	disk_words_done(&w);
 	return rc;
 }
 
