@@ -104,7 +104,7 @@ static void check_vmm(struct engine *g, json_t *list)
 	struct vm_driver_info info;
 	struct err e = { 0 };
 
-	if (shape_driver(g, "auto", &d, &e) < 0 || d->probe(&info, &e) < 0) {
+	if (shape_driver(g, SHAPE_DRIVER_AUTO, &d, &e) < 0 || d->probe(&info, &e) < 0) {
 		finding_add(list, "virtual machine monitor", FINDING_FAIL,
 			    "install the package qemu-system-x86", "%s", e.msg);
 		return;
@@ -243,7 +243,7 @@ int engine_version(struct engine *g, json_t **ret, struct err *e)
 	struct err ignored = { 0 };
 	struct utsname u;
 
-	if (shape_driver(g, "auto", &d, e) < 0)
+	if (shape_driver(g, SHAPE_DRIVER_AUTO, &d, e) < 0)
 		return -e->code;
 	if (d->probe(&info, &ignored) < 0)
 		snprintf(info.accel_reason, sizeof(info.accel_reason), "%.150s", ignored.msg);

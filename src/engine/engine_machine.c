@@ -290,7 +290,6 @@ static void mounts_sort(struct machine_config *c)
 
 int engine_machine_create(struct engine *g, struct machine_config *c, struct err *e)
 {
-	const struct vm_driver_ops *driver;
 	struct timespec now;
 	struct sqlite3 *db;
 
@@ -300,8 +299,9 @@ int engine_machine_create(struct engine *g, struct machine_config *c, struct err
 	clock_gettime(CLOCK_REALTIME, &now);
 	c->created_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!*c->driver)
-		snprintf(c->driver, sizeof(c->driver), "auto");
-	if (shape_driver(g, c->driver, &driver, e) < 0 || kernel_check(g, c, e) < 0)
+		snprintf(c->driver, sizeof(c->driver), SHAPE_DRIVER_AUTO);
+	if ((strcmp(c->driver, SHAPE_DRIVER_AUTO) != 0 && !vm_driver_find(c->driver, e)) ||
+	    kernel_check(g, c, e) < 0)
 		return -e->code;
 	mounts_sort(c);
 	if (volumes_bring(g, c, e) == 0 && record_add(db, c, e) == 0)

@@ -173,7 +173,7 @@ int shape_driver(struct engine *g, const char *name, const struct vm_driver_ops 
 	struct vm_driver_info info;
 	struct err ignored = { 0 }; /* then it is not the best one */
 
-	if (*name && strcmp(name, "auto") != 0) {
+	if (*name && strcmp(name, SHAPE_DRIVER_AUTO) != 0) {
 		*ret = vm_driver_find(name, e);
 		return *ret ? 0 : -e->code;
 	}

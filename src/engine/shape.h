@@ -19,6 +19,8 @@
  * machine or template, hex digits: the VMM's user is derived from it. */
 void shape_spec(const struct template_want *w, const char *name, struct vm_spec *ret);
 
+#define SHAPE_DRIVER_AUTO "auto"
+
 /* The driver for a name; "auto" or "" is our own VMM where KVM runs guests, else QEMU. */
 must_check int shape_driver(struct engine *g, const char *name, const struct vm_driver_ops **ret,
 			    struct err *e);
