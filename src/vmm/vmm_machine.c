@@ -111,7 +111,7 @@ int machine_slot_add(struct machine *m, struct virtio_device *dev, struct err *e
 		dev->ops->free(dev);
 		return err_plain(e, E2BIG, "more than %u devices", X86_VIRTIO_COUNT);
 	}
-	*s = (struct machine_slot){ .m = m, .is_used = true, .kick_fd = -1, .irq_fd = -1 };
+	*s = (struct machine_slot){ .kick_fd = -1, .irq_fd = -1 };
 	m->n_slots++;
 	virtio_mmio_init(&s->t, dev, &m->mem, -1);
 	if (event_new(&s->kick_fd, e) < 0 || event_new(&s->irq_fd, e) < 0 ||

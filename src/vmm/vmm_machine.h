@@ -16,9 +16,7 @@
 #include "vmm_config.h"
 
 struct machine_slot { /* a transport, and what wakes it and the guest */
-	struct machine *m;
 	struct virtio_mmio t;
-	bool is_used;
 	int kick_fd, irq_fd;
 	struct loop_watch *watch;
 };
