@@ -5,7 +5,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <inttypes.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "child.h"
@@ -13,6 +15,8 @@
 #include "fs_fixture.h"
 #include "inflate.h"
 #include "tar.h"
+#include "temp_dir.h"
+#include "tree_tar.h"
 
 static int memory_read(void *arg, void *data, size_t len, uint64_t off, struct err *e)
 {
@@ -149,4 +153,47 @@ int layer_list(int fd, struct buf *ret, struct err *e)
 	tar_free(t);
 	inflate_free(c->z);
 	return rc;
+}
+
+/* ---- file systems ---- */
+
+int fs_walk(const struct disk_view *v, struct buf *list, struct err *e)
+{
+	int fd = memfd_create("layer", MFD_CLOEXEC), rc;
+	struct tree_counts n;
+	struct layer_written written;
+	struct layer_writer *w;
+	struct fs *f = NULL;
+
+	assert_int_equal(layer_writer_new(fd, &w, e), 0);
+	rc = fs_open(v, &f, e);
+	if (rc == 0) {
+		const struct tree_source s = { f, f->root, TREE_WHOLE, NULL, NULL };
+
+		rc = tree_tar_write(&s, w, &n, e);
+	}
+	if (rc == 0)
+		rc = layer_writer_finish(w, &written, e);
+	layer_writer_free(w);
+	fs_close(f);
+	if (rc == 0 && list)
+		rc = layer_list(fd, list, e);
+	close(fd);
+	return rc;
+}
+
+void fs_tree_make(void)
+{
+	must_run("cd %s && mkdir -p t/d/e t/lost+found && echo hello >t/d/f && ln t/d/f t/d/g && "
+		 "ln -s f t/d/short && ln -s %0100d t/d/long && chmod 4751 t/d/f && "
+		 "setfattr -n user.a -v b t/d/f && truncate -s 9M t/s && printf x | "
+		 "dd of=t/s bs=1 seek=5M conv=notrunc status=none && mknod t/c c 5 1 && "
+		 "for i in $(seq 300); do : >t/d/e/name-$i; done && touch -d @1000000000 t/d/f",
+		 temp_dir.path, 7);
+}
+
+uint64_t fs_random(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
+	return *seed >> 33;
 }

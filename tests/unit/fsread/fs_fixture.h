@@ -23,4 +23,10 @@ void must_run(const char *fmt, ...) printf_like(1, 2);
  * [xattr=value]", and the FNV sum of the contents of files. -code when it is no tar. */
 int layer_list(int fd, struct buf *ret, struct err *e);
 
+/* The file system of a view, as a layer: the same lines, unless `list` is NULL. */
+int fs_walk(const struct disk_view *v, struct buf *list, struct err *e);
+/* "t" in the test's own directory: links, a hole, a device, many names, times, attributes. */
+void fs_tree_make(void);
+uint64_t fs_random(uint64_t *seed); /* the same for the same seed */
+
 #endif

@@ -7,47 +7,11 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
-#include <sys/mman.h>
 
 #include "fdio.h"
 #include "fs_fixture.h"
 #include "temp_dir.h"
-#include "tree_tar.h"
-
-static int walk(const struct disk_view *v, struct buf *list, struct err *e)
-{
-	int fd = memfd_create("layer", MFD_CLOEXEC), rc;
-	struct tree_counts n;
-	struct layer_written written;
-	struct layer_writer *w;
-	struct fs *f = NULL;
-
-	assert_int_equal(layer_writer_new(fd, &w, e), 0);
-	rc = fs_open(v, &f, e);
-	if (rc == 0) {
-		const struct tree_source s = { f, f->root, TREE_WHOLE, NULL, NULL };
-
-		rc = tree_tar_write(&s, w, &n, e);
-	}
-	if (rc == 0)
-		rc = layer_writer_finish(w, &written, e);
-	layer_writer_free(w);
-	fs_close(f);
-	if (rc == 0 && list)
-		rc = layer_list(fd, list, e);
-	close(fd);
-	return rc;
-}
-
-static void tree_make(void)
-{
-	must_run("cd %s && mkdir -p t/d/e t/lost+found && echo hello >t/d/f && ln t/d/f t/d/g && "
-		 "ln -s f t/d/short && ln -s %0100d t/d/long && chmod 4751 t/d/f && "
-		 "setfattr -n user.a -v b t/d/f && truncate -s 9M t/s && printf x | "
-		 "dd of=t/s bs=1 seek=5M conv=notrunc status=none && mknod t/c c 5 1 && "
-		 "for i in $(seq 300); do : >t/d/e/name-$i; done && touch -d @1000000000 t/d/f",
-		 temp_dir.path, 7);
-}
+#include "fsread.h"
 
 static void check(const char *options, const char *image)
 {
@@ -60,7 +24,7 @@ static void check(const char *options, const char *image)
 	fd = openat(temp_dir.fd, image, O_RDONLY | O_CLOEXEC);
 	v = file_view(&fd);
 	assert_int_equal(fs_kind_find(&v), FS_EROFS);
-	if (walk(&v, &list, &e) < 0)
+	if (fs_walk(&v, &list, &e) < 0)
 		fail_msg("%s: %s", options, e.msg);
 	assert_non_null(strstr(list.data, "reg 4751 0:0 6 1000000000.0 d/f user.a=b #"));
 	assert_non_null(strstr(list.data, " d/g -> d/f\n"));
@@ -82,19 +46,13 @@ static void kinds(void **state)
 	};
 
 	(void)state;
-	tree_make();
+	fs_tree_make();
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
 		char image[16];
 
 		snprintf(image, sizeof(image), "image-%zu", i);
 		check(options[i], image);
 	}
-}
-
-static uint64_t next(uint64_t *seed)
-{
-	*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return *seed >> 33;
 }
 
 /* Any of it may be changed: it is refused, or read as something else, and nothing worse. */
@@ -105,7 +63,7 @@ static void damaged(void **state)
 	int fd;
 
 	(void)state;
-	tree_make();
+	fs_tree_make();
 	must_run("cd %s && mkfs.erofs image t >/dev/null 2>&1", temp_dir.path);
 	fd = openat(temp_dir.fd, "image", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(fd_read_all(fd, &whole), 0);
@@ -118,11 +76,11 @@ static void damaged(void **state)
 		struct err e = { 0 };
 
 		for (size_t i = 0; i < 64; i++) {
-			at[i] = 1024 + next(&seed) % (round % 2 ? 4096 : whole.len - 1024);
+			at[i] = 1024 + fs_random(&seed) % (round % 2 ? 4096 : whole.len - 1024);
 			saved[i] = (uint8_t)whole.data[at[i]];
-			whole.data[at[i]] = (char)next(&seed);
+			whole.data[at[i]] = (char)fs_random(&seed);
 		}
-		if (walk(&v, NULL, &e) < 0)
+		if (fs_walk(&v, NULL, &e) < 0)
 			assert_true(e.code > 0 && e.msg[0]);
 		for (size_t i = 64; i-- > 0;)
 			whole.data[at[i]] = (char)saved[i];
@@ -147,7 +105,7 @@ static void refused(void **state)
 	int fd;
 
 	(void)state;
-	tree_make();
+	fs_tree_make();
 	must_run("cd %s && mkfs.erofs image t >/dev/null 2>&1", temp_dir.path);
 	fd = openat(temp_dir.fd, "image", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(fd_read_all(fd, &whole), 0);
@@ -160,7 +118,7 @@ static void refused(void **state)
 
 		memcpy(saved, whole.data + t[i].at, t[i].len);
 		memcpy(whole.data + t[i].at, t[i].bytes, t[i].len);
-		if (walk(&v, NULL, &e) == 0)
+		if (fs_walk(&v, NULL, &e) == 0)
 			fail_msg("%s: not refused", t[i].what);
 		if (!strstr(e.msg, t[i].text))
 			fail_msg("%s: %s", t[i].what, e.msg);
@@ -171,7 +129,7 @@ static void refused(void **state)
 		struct disk_view v = memory_view(&m);
 		struct err e = { 0 };
 
-		assert_true(walk(&v, NULL, &e) < 0 || len > 4096);
+		assert_true(fs_walk(&v, NULL, &e) < 0 || len > 4096);
 	}
 }
 
