@@ -8,8 +8,8 @@
  * A share's server stays in the user namespace that it is in: in one of its own it would see
  * everybody else's files as nobody's.
  *
- * No namespace of processes: unshare() gives one to children only, of which there are none, and
- * forbids to make threads.
+ * A namespace of processes is the starter's business (CHILD_OWN_PIDS): unshare() gives one to
+ * children only, of which there are none, and forbids to make threads.
  *
  * A user namespace is for a process with one thread. Of others only root's get the rest, and their
  * older threads stay where they are.

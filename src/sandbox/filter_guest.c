@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sandbox_guest.c - which system calls are left to those that serve a guest, and to their threads
+ * filter_guest.c - which system calls are left to those that serve a guest, and to their threads
  *
  * The lists are short and known: anything else kills the process. A VMM opens nothing; of devices
  * it may ask KVM only. A share's server opens what Landlock lets it.
@@ -15,7 +15,7 @@
 #include <linux/seccomp.h>
 #include <sys/socket.h>
 
-#include "sandbox_internal.h"
+#include "filter_internal.h"
 
 /* Waiting, and what is done with sockets and rings that are there. */
 static const int calls_vmm[] = {
@@ -90,16 +90,16 @@ static int kvm_add(scmp_filter_ctx c)
 	return r;
 }
 
-int sandbox_vmm_add(scmp_filter_ctx c)
+int filter_vmm_add(scmp_filter_ctx c)
 {
-	int r = sandbox_calls_add(c, SCMP_ACT_ALLOW, calls_vmm, ARRAY_SIZE(calls_vmm));
+	int r = filter_calls_add(c, SCMP_ACT_ALLOW, calls_vmm, ARRAY_SIZE(calls_vmm));
 
 	if (r == 0)
-		r = sandbox_memory_add(c);
+		r = filter_memory_add(c);
 	if (r == 0)
-		r = sandbox_fstat_add(c);
+		r = filter_fstat_add(c);
 	if (r == 0)
-		r = sandbox_refused_add(c);
+		r = filter_refused_add(c);
 	if (r == 0)
 		r = kvm_add(c);
 	if (r == 0) /* to the peer, to no address */
@@ -116,17 +116,17 @@ int sandbox_vmm_add(scmp_filter_ctx c)
 	return r;
 }
 
-int sandbox_share_add(scmp_filter_ctx c)
+int filter_share_add(scmp_filter_ctx c)
 {
 	static const int refused[] = { SCMP_SYS(open), SCMP_SYS(readlink), SCMP_SYS(prctl),
 				       SCMP_SYS(ioctl) };
-	int r = sandbox_calls_add(c, SCMP_ACT_ALLOW, calls_share, ARRAY_SIZE(calls_share));
+	int r = filter_calls_add(c, SCMP_ACT_ALLOW, calls_share, ARRAY_SIZE(calls_share));
 
 	if (r == 0)
-		r = sandbox_memory_add(c);
+		r = filter_memory_add(c);
 	if (r == 0)
-		r = sandbox_fstat_add(c);
-	return r ? r : sandbox_calls_add(c, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
+		r = filter_fstat_add(c);
+	return r ? r : filter_calls_add(c, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
 }
 
 /* ---- threads ---- */
@@ -134,7 +134,7 @@ int sandbox_share_add(scmp_filter_ctx c)
 static int vcpu_add(scmp_filter_ctx c)
 {
 	static const unsigned int requests[] = { KVM_RUN, KVM_KVMCLOCK_CTRL };
-	int r = sandbox_calls_add(c, SCMP_ACT_ALLOW, calls_vcpu, ARRAY_SIZE(calls_vcpu));
+	int r = filter_calls_add(c, SCMP_ACT_ALLOW, calls_vcpu, ARRAY_SIZE(calls_vcpu));
 
 	for (size_t i = 0; i < ARRAY_SIZE(requests) && r == 0; i++)
 		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
@@ -144,46 +144,23 @@ static int vcpu_add(scmp_filter_ctx c)
 
 static int disk_add(scmp_filter_ctx c)
 {
-	int r = sandbox_calls_add(c, SCMP_ACT_ALLOW, calls_disk, ARRAY_SIZE(calls_disk));
+	int r = filter_calls_add(c, SCMP_ACT_ALLOW, calls_disk, ARRAY_SIZE(calls_disk));
 
-	return r ? r : sandbox_fstat_add(c);
+	return r ? r : filter_fstat_add(c);
 }
 
-static int thread_fill(scmp_filter_ctx c, enum sandbox_thread kind)
+int filter_thread_fill(scmp_filter_ctx c, enum sandbox_thread kind)
 {
 	static int (*const of_kind[])(scmp_filter_ctx c) = {
 		[SANDBOX_THREAD_VCPU] = vcpu_add,
 		[SANDBOX_THREAD_DISK] = disk_add,
 	};
-	int r = sandbox_calls_add(c, SCMP_ACT_ALLOW, calls_thread, ARRAY_SIZE(calls_thread));
+	int r = filter_calls_add(c, SCMP_ACT_ALLOW, calls_thread, ARRAY_SIZE(calls_thread));
 
 	_Static_assert(ARRAY_SIZE(of_kind) == SANDBOX_THREAD_COUNT_, "a filter for each kind");
 	if (r == 0)
-		r = sandbox_memory_add(c);
+		r = filter_memory_add(c);
 	if (r == 0)
-		r = sandbox_raise_add(c);
+		r = filter_raise_add(c);
 	return r ? r : of_kind[kind](c);
-}
-
-int sandbox_thread(enum sandbox_thread kind, struct err *e)
-{
-	scmp_filter_ctx c;
-	int r;
-
-	if ((unsigned int)kind >= SANDBOX_THREAD_COUNT_)
-		return err_plain(e, EINVAL, "sandbox of an unknown kind of thread");
-	c = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	if (!c)
-		return err_set(e, ENOMEM, "sandbox: system call filter of a thread");
-	r = seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	if (r == 0) /* the process has said so; prctl is refused by now */
-		r = seccomp_attr_set(c, SCMP_FLTATR_CTL_NNP, 0);
-	if (r == 0)
-		r = seccomp_attr_set(c, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	if (r == 0)
-		r = thread_fill(c, kind);
-	if (r == 0)
-		r = seccomp_load(c);
-	seccomp_release(c);
-	return r < 0 ? err_set(e, -r, "sandbox: system call filter of a thread") : 0;
 }
