@@ -2,6 +2,8 @@
 #include "child.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -49,6 +51,34 @@ static void signals_reset(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* After prctl(): a parent that died before it reads no report. */
+static bool parent_is_there(int report_fd)
+{
+	struct pollfd p = { .fd = report_fd };
+
+	return poll(&p, 1, 0) == 0;
+}
+
+static int file_say(const char *path, const char *text)
+{
+	auto_fd fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+/* Of a new user namespace: who is nobody there may not make another. */
+static int user_map(uid_t uid, gid_t gid)
+{
+	char users[32], groups[32];
+	int rc = file_say("/proc/self/setgroups", "deny");
+
+	snprintf(users, sizeof(users), "%u %u 1", uid, uid);
+	snprintf(groups, sizeof(groups), "%u %u 1", gid, gid);
+	if (rc == 0)
+		rc = file_say("/proc/self/uid_map", users);
+	return rc < 0 ? rc : file_say("/proc/self/gid_map", groups);
+}
+
 static int child_prepare(const struct child_spec *s, int *report_fd)
 {
 	int rc;
@@ -60,8 +90,12 @@ static int child_prepare(const struct child_spec *s, int *report_fd)
 	} else if (!(s->flags & CHILD_SAME_GROUP) && setpgid(0, 0) < 0) {
 		return -errno;
 	}
-	if ((s->flags & CHILD_DIE_WITH_PARENT) && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-		return -errno;
+	if (s->flags & CHILD_DIE_WITH_PARENT) {
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+			return -errno;
+		if (!parent_is_there(*report_fd))
+			return -ESRCH;
+	}
 	rc = fds_place(s, report_fd);
 	if (rc < 0)
 		return rc;
@@ -73,12 +107,10 @@ static int child_prepare(const struct child_spec *s, int *report_fd)
 	return s->setup ? s->setup(s->setup_arg) : 0;
 }
 
-static _Noreturn void child_main(const struct child_spec *s, pid_t parent, int report_fd)
+static _Noreturn void child_main(const struct child_spec *s, int user_rc, int report_fd)
 {
-	int rc = child_prepare(s, &report_fd);
+	int rc = user_rc < 0 ? user_rc : child_prepare(s, &report_fd);
 
-	if (rc == 0 && (s->flags & CHILD_DIE_WITH_PARENT) && getppid() != parent)
-		_exit(127); /* the parent died before prctl */
 	if (rc == 0) {
 		execvpe(s->path, (char *const *)s->argv, s->env ? (char *const *)s->env : environ);
 		rc = -errno;
@@ -99,11 +131,24 @@ static int report_read(int fd)
 	return rc < 0 ? rc : said;
 }
 
+/* fork(), but by the kernel's own call, which takes flags. The child only gets itself ready. */
+static pid_t fork_apart(int *ret_user_rc)
+{
+	const uid_t uid = geteuid();
+	const gid_t gid = getegid();
+	const long flags = SIGCHLD | CLONE_NEWPID | (uid ? CLONE_NEWUSER : 0);
+	const pid_t pid = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, 0);
+
+	if (pid == 0 && uid)
+		*ret_user_rc = user_map(uid, gid);
+	return pid < 0 ? fork() : pid;
+}
+
 int child_spawn(const struct child_spec *s, pid_t *ret_pid, int *ret_pidfd, struct err *e)
 {
-	pid_t parent = getpid(), pid;
 	sigset_t all, old;
-	int report[2], rc = 0;
+	int report[2], rc = 0, user_rc = 0;
+	pid_t pid;
 
 	if (s->n_fds > CHILD_FDS_MAX)
 		return err_plain(e, EINVAL, "start %s: too many descriptors", s->path);
@@ -111,9 +156,11 @@ int child_spawn(const struct child_spec *s, pid_t *ret_pid, int *ret_pidfd, stru
 		return err_set(e, errno, "pipe");
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old); /* no handler of ours may run in the child */
-	pid = fork();
-	if (pid == 0)
-		child_main(s, parent, report[1]);
+	pid = s->flags & CHILD_OWN_PIDS ? fork_apart(&user_rc) : fork();
+	if (pid == 0) {
+		close(report[0]);
+		child_main(s, user_rc, report[1]);
+	}
 	rc = pid < 0 ? -errno : 0;
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	close(report[1]);

@@ -22,6 +22,8 @@ enum child_flags {
 	CHILD_NEW_SESSION = 1 << 1,
 	CHILD_NO_NEW_PRIVS = 1 << 2,
 	CHILD_SAME_GROUP = 1 << 3, /* stay in the caller's process group */
+	CHILD_OWN_PIDS = 1 << 4, /* the first of a namespace of processes, where the kernel lets us;
+				    an ordinary user's gets a user namespace with that user */
 };
 
 struct child_spec {

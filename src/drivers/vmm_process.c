@@ -21,6 +21,7 @@
 struct confinement {
 	uid_t uid;
 	gid_t gid, extra_gid;
+	bool shuts_itself_in;
 };
 
 /* Runs in the child before exec. */
@@ -33,7 +34,8 @@ static int sandbox_child(void *arg)
 	 * Its own, empty network: the machine's packets go through a socket it was given. An
 	 * ordinary user needs a user namespace for it, which some hosts refuse.
 	 */
-	if (unshare(c->uid ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) < 0 && c->uid)
+	if (!c->shuts_itself_in &&
+	    unshare(c->uid ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) < 0 && c->uid)
 		return -errno;
 	if (setrlimit(RLIMIT_CORE, &no_core) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0)
 		return -errno;
@@ -55,7 +57,7 @@ static int stderr_pipe(int ret[2], struct err *e)
 
 int vmm_process_start(struct vmm_process *p, const struct vmm_process_spec *s, struct err *e)
 {
-	struct confinement c = { .uid = s->uid, .gid = s->gid, .extra_gid = s->extra_gid };
+	struct confinement c = { s->uid, s->gid, s->extra_gid, s->shuts_itself_in };
 	const char *env[] = { "PATH=/usr/bin:/bin", "LC_ALL=C", s->trace, NULL };
 	int fds[FDS_MAX], errs[2] = { -1, -1 };
 	struct child_spec spec = { .path = s->program,
@@ -63,7 +65,8 @@ int vmm_process_start(struct vmm_process *p, const struct vmm_process_spec *s, s
 				   .env = env,
 				   .fds = fds,
 				   .n_fds = s->n_fds,
-				   .flags = CHILD_DIE_WITH_PARENT | CHILD_NO_NEW_PRIVS,
+				   .flags = CHILD_DIE_WITH_PARENT | CHILD_NO_NEW_PRIVS |
+					    (s->shuts_itself_in ? CHILD_OWN_PIDS : 0U),
 				   .setup = sandbox_child,
 				   .setup_arg = &c };
 	int rc;

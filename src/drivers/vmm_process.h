@@ -2,8 +2,9 @@
 /*
  * vmm_process.h - a virtual machine monitor as a child process, whichever it is
  *
- * It runs as a user of its own where we are root, in an empty network, and dies with us. What it
- * writes to stderr is kept in a pipe that never blocks it, for the reason of its end.
+ * It runs as a user of its own where we are root, and dies with us. It gets an empty network, or,
+ * when it shuts itself in, the namespace that it cannot make itself. What it writes to stderr is
+ * kept in a pipe that never blocks it, for the reason of its end.
  */
 #ifndef VMM_PROCESS_H
 #define VMM_PROCESS_H
@@ -32,8 +33,9 @@ struct vmm_process_spec {
 	size_t n_fds;
 	uid_t uid; /* 0: as we are */
 	gid_t gid;
-	gid_t extra_gid;   /* with another uid: its one supplementary group; 0: none */
-	const char *trace; /* NULL, or an assignment for the environment: "CAISSON_TRACE=1" */
+	gid_t extra_gid;      /* with another uid: its one supplementary group; 0: none */
+	bool shuts_itself_in; /* makes its namespaces itself, but that of processes */
+	const char *trace;    /* NULL, or an assignment for the environment: "CAISSON_TRACE=1" */
 };
 
 must_check int vmm_process_start(struct vmm_process *p, const struct vmm_process_spec *s,

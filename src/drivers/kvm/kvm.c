@@ -73,6 +73,7 @@ static int process_start(struct kvm *v, const struct vm_spec *s, struct kvm_conf
 		.n_fds = k->n_fds,
 		.uid = s->uid,
 		.gid = s->gid,
+		.shuts_itself_in = true,
 		.trace = getenv("CAISSON_TRACE") ? "CAISSON_TRACE=1" : NULL,
 	};
 

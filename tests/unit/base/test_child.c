@@ -124,6 +124,57 @@ static void pidfd_tells_the_end(void **state)
 	close(pidfd);
 }
 
+/* In a child of the test's, as `uid`. Its exit code is that of the program, 99 when there is none.
+ */
+static int apart_as(uid_t uid, const char *script)
+{
+	struct child_spec s = { .path = "sh",
+				.argv = (const char *[]){ "sh", "-c", script, NULL },
+				.flags = CHILD_OWN_PIDS | CHILD_DIE_WITH_PARENT };
+	struct err e = { 0 };
+	int status = 99;
+	pid_t test = fork(), pid;
+
+	if (test == 0) {
+		if (uid != geteuid() &&
+		    (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
+			_exit(98);
+		if (child_spawn(&s, &pid, NULL, &e) < 0 || child_wait(pid, &status, &e) < 0)
+			_exit(99);
+		_exit(status);
+	}
+	assert_int_equal(child_wait(test, &status, &e), 0);
+	return status;
+}
+
+static bool users_may_have_namespaces(void)
+{
+	return apart_as(geteuid() ? geteuid() : 65533, "[ $$ = 1 ]") == 0;
+}
+
+static void processes_of_its_own(void **state)
+{
+	(void)state;
+	if (geteuid() == 0)
+		assert_int_equal(apart_as(0, "[ $$ = 1 ] && [ $(id -u) = 0 ]"), 0);
+	if (!users_may_have_namespaces())
+		skip();
+	assert_int_equal(
+		apart_as(geteuid() ? geteuid() : 65533, "exit $(( $(id -u) == 0 ? 7 : 3 ))"), 3);
+	if (geteuid() == 0) /* who it is stays */
+		assert_int_equal(apart_as(65533, "[ $(id -u) = 65533 ] && [ $(id -g) = 65533 ]"),
+				 0);
+}
+
+/* It may make another user namespace in it: a VMM does. */
+static void namespaces_nest(void **state)
+{
+	(void)state;
+	if (!users_may_have_namespaces())
+		skip();
+	assert_int_equal(apart_as(geteuid() ? geteuid() : 65533, "unshare -U true"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +184,8 @@ int main(void)
 		cmocka_unit_test(descriptors_are_exact),
 		cmocka_unit_test(failing_setup_fails_the_spawn),
 		cmocka_unit_test(pidfd_tells_the_end),
+		cmocka_unit_test(processes_of_its_own),
+		cmocka_unit_test(namespaces_nest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
