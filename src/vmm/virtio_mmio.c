@@ -13,7 +13,7 @@
  *                       queues are not served, and only FAILED or a reset is taken
  *
  * What is not allowed reads as zeros and writes nothing. Writing QUEUE_NOTIFY here does nothing:
- * the VMM hears of it through an ioeventfd and calls virtio_mmio_kick().
+ * the VMM hears of it and calls virtio_mmio_kick().
  *
  * Hostile: offsets, lengths and values of accesses; their order. A saved state:
  * virtio_mmio_state.c. Invariants: I1 DRIVER_OK is set only while the device is active.  I2

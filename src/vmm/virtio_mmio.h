@@ -2,8 +2,8 @@
 /*
  * virtio_mmio.h - virtio over MMIO, version 2 [virtio 1.2, 4.2], a strict state machine
  *
- * One transport has one device. Register accesses come from vCPU threads, kicks (by ioeventfd) from
- * the event thread.
+ * One transport has one device. Register accesses come from vCPU threads, kicks from the event
+ * thread.
  */
 #ifndef VIRTIO_MMIO_H
 #define VIRTIO_MMIO_H

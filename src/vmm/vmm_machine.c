@@ -14,12 +14,14 @@
 
 #include <sys/eventfd.h>
 
+#include "log.h"
 #include "sandbox.h"
 #include "virtio_blk.h"
 #include "vmgenid.h"
 #include "x86_acpi.h"
 
 #define STATE_DEVICE_MAX (1U << 20)
+#define DOORBELL_AFTER   32 /* kicks */
 
 static int event_new(int *ret, struct err *e)
 {
@@ -54,8 +56,11 @@ static void exit_write(void *arg, uint64_t gpa, const void *data, uint32_t len)
 {
 	uint32_t off;
 	struct machine_slot *s = slot_at(arg, gpa, len, &off);
+	const uint64_t one = 1;
 
-	if (s)
+	if (s && off == VIRTIO_MMIO_NOTIFY)
+		(void)!write(s->kick_fd, &one, sizeof(one)); /* full: it is readable already */
+	else if (s)
 		virtio_mmio_write(&s->t, off, data, len);
 }
 
@@ -90,6 +95,27 @@ static const struct vcpus_ops exits = { exit_read, exit_write, exit_port_read, e
 
 /* ---- transports ---- */
 
+static uint64_t slot_base(const struct machine_slot *s)
+{
+	return X86_VIRTIO_BASE + (uint64_t)(s - s->m->slots) * X86_VIRTIO_SIZE;
+}
+
+/*
+ * To tell KVM of a doorbell takes as long as many kicks that come by way of a vCPU thread. Most
+ * devices of a short-lived machine are never that busy.
+ */
+static void doorbell_consider(struct machine_slot *s, uint64_t n)
+{
+	struct err e = { 0 };
+
+	s->n_kicks += n;
+	if (s->has_doorbell || s->n_kicks < DOORBELL_AFTER)
+		return;
+	s->has_doorbell = true;
+	if (x86_vm_doorbell(&s->m->vm, s->kick_fd, slot_base(s) + VIRTIO_MMIO_NOTIFY, &e) < 0)
+		log_warn("%s", e.msg); /* it works without */
+}
+
 static void kicked(void *arg, uint32_t events)
 {
 	struct machine_slot *s = arg;
@@ -98,6 +124,7 @@ static void kicked(void *arg, uint32_t events)
 	(void)events;
 	if (read(s->kick_fd, &n, sizeof(n)) != sizeof(n))
 		return;
+	doorbell_consider(s, n);
 	for (unsigned int q = 0; q < s->t.dev->n_queues; q++)
 		virtio_mmio_kick(&s->t, q);
 }
@@ -111,14 +138,11 @@ int machine_slot_add(struct machine *m, struct virtio_device *dev, struct err *e
 		dev->ops->free(dev);
 		return err_plain(e, E2BIG, "more than %u devices", X86_VIRTIO_COUNT);
 	}
-	*s = (struct machine_slot){ .kick_fd = -1, .irq_fd = -1 };
+	*s = (struct machine_slot){ .m = m, .kick_fd = -1, .irq_fd = -1 };
 	m->n_slots++;
 	virtio_mmio_init(&s->t, dev, &m->mem, -1);
 	if (event_new(&s->kick_fd, e) < 0 || event_new(&s->irq_fd, e) < 0 ||
 	    x86_vm_irq(&m->vm, s->irq_fd, X86_VIRTIO_GSI + i, e) < 0 ||
-	    x86_vm_doorbell(&m->vm, s->kick_fd,
-			    X86_VIRTIO_BASE + (uint64_t)i * X86_VIRTIO_SIZE + VIRTIO_MMIO_NOTIFY,
-			    e) < 0 ||
 	    loop_watch_fd(m->loop, s->kick_fd, EPOLLIN, kicked, s, &s->watch, e) < 0)
 		return -e->code;
 	s->t.irq_fd = s->irq_fd;

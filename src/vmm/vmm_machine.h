@@ -15,10 +15,15 @@
 #include "virtio_mmio.h"
 #include "vmm_config.h"
 
+struct machine;
+
 struct machine_slot { /* a transport, and what wakes it and the guest */
 	struct virtio_mmio t;
+	struct machine *m;
 	int kick_fd, irq_fd;
 	struct loop_watch *watch;
+	uint64_t n_kicks;  /* until there is a doorbell */
+	bool has_doorbell; /* or none can be had */
 };
 
 struct machine {

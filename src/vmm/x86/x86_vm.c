@@ -20,7 +20,7 @@ static const struct {
 	{ KVM_CAP_SET_TSS_ADDR, "TSS address" },
 	{ KVM_CAP_EXT_CPUID, "CPUID" },
 	{ KVM_CAP_IRQFD, "irqfd" },
-	{ KVM_CAP_IOEVENTFD, "ioeventfd" },
+	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, "ioeventfd of any length" },
 	{ KVM_CAP_MP_STATE, "MP state" },
 	{ KVM_CAP_VCPU_EVENTS, "vCPU events" },
 	{ KVM_CAP_DEBUGREGS, "debug registers" },
@@ -168,7 +168,8 @@ int x86_vm_irq(struct x86_vm *vm, int event_fd, uint32_t gsi, struct err *e)
 
 int x86_vm_doorbell(struct x86_vm *vm, int event_fd, uint64_t gpa, struct err *e)
 {
-	const struct kvm_ioeventfd d = { .addr = gpa, .len = 4, .fd = event_fd };
+	/* of any length: KVM does not have to decode the guest's instruction */
+	const struct kvm_ioeventfd d = { .addr = gpa, .len = 0, .fd = event_fd };
 
 	return ioctl(vm->fd, KVM_IOEVENTFD, &d) < 0 ? err_set(e, errno, "KVM: doorbell") : 0;
 }
