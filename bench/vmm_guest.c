@@ -186,7 +186,9 @@ static void spec_fill(const struct guest_setup *s, const struct guest_template *
 		.initrd_fd = t ? -1 : s->initrd_fd,
 		.cmdline = t ? "" : cmdline,
 		.state_fd = t ? t->state_fd : -1,
-		.mem = t ? VM_MEM_PRIVATE : VM_MEM_SHARED,
+		.mem = t                   ? VM_MEM_PRIVATE
+		       : s->has_own_memory ? VM_MEM_ANON
+					   : VM_MEM_SHARED,
 		.mem_fd = t ? t->mem_fd : g->mem_fd,
 		.n_disks = N_DISKS,
 		.net_fd = -1,
@@ -213,7 +215,8 @@ int guest_start(const struct guest_peer *p, const struct guest_setup *s, const c
 	char cmdline[512];
 
 	*ret = (struct guest){ .peer = p, .serial_fd = -1, .agent_fd = -1, .mem_fd = -1 };
-	if ((!t && memory_make(s->mem_bytes, &ret->mem_fd) < 0) || pipe2(serial, O_CLOEXEC) < 0 ||
+	if ((!t && !s->has_own_memory && memory_make(s->mem_bytes, &ret->mem_fd) < 0) ||
+	    pipe2(serial, O_CLOEXEC) < 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, agent) < 0) {
 		fd_drop(&serial[0]);
 		fd_drop(&serial[1]);

@@ -24,6 +24,7 @@
 struct guest_setup {
 	int kernel_fd, initrd_fd, disk_fd; /* memfds, as a VMM's user may read no other file */
 	uint64_t mem_bytes, disk_bytes;
+	bool has_own_memory; /* what boots gets fresh memory, of no file: nobody clones it */
 };
 
 struct guest_peer { /* a driver, and what it says of this host */

@@ -62,9 +62,13 @@ static void say(const struct guest_peer *p, double value, const char *key)
 static int start_round(const struct bench *b, const struct guest_peer *p,
 		       const struct guest_template *t, bool counts, struct err *e)
 {
+	struct guest_setup setup = b->setup;
 	struct guest g;
 	uint64_t at = 0;
-	int rc = guest_start(p, &b->setup, "tick,0", t, &g, e);
+	int rc;
+
+	setup.has_own_memory = true;
+	rc = guest_start(p, &setup, "tick,0", t, &g, e);
 
 	if (rc == 0)
 		rc = guest_wait(&g, t ? MARK_TICK : MARK_FIRST, TIMEOUT_MS, &at, e);
@@ -222,8 +226,10 @@ static int traced_start(const struct bench *b, const struct guest_peer *p,
 			struct err *e)
 {
 	auto_fd saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	struct guest_setup setup = b->setup;
 	int ends[2], rc;
 
+	setup.has_own_memory = true;
 	*ret = (struct trace){ .fd = -1 };
 	*g = (struct guest){ .serial_fd = -1, .agent_fd = -1, .mem_fd = -1 };
 	if (saved < 0 || pipe2(ends, O_CLOEXEC) < 0)
@@ -233,7 +239,7 @@ static int traced_start(const struct bench *b, const struct guest_peer *p,
 	if (dup2(ends[1], STDERR_FILENO) < 0)
 		rc = err_set(e, errno, "trace");
 	else
-		rc = guest_start(p, &b->setup, "tick,0", t, g, e);
+		rc = guest_start(p, &setup, "tick,0", t, g, e);
 	(void)!dup2(saved, STDERR_FILENO); /* it was ours before */
 	unsetenv("CAISSON_TRACE");
 	close(ends[1]);
