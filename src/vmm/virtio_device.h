@@ -76,13 +76,24 @@ struct virtio_device {
 	pthread_mutex_t lock;
 };
 
-/* After pushes: interrupt the driver if it wants that; or say that it broke a rule. */
+/* No queue is served until the driver resets the device [2.1.1]: each yields nothing, and takes
+ * nothing back. */
+static inline void virtio_device_break(struct virtio_device *d)
+{
+	for (uint32_t i = 0; i < d->n_queues; i++)
+		d->queues[i].is_broken = d->queues[i].is_ready;
+}
+
+/* After pushes: interrupt the driver if it wants that; or say that it broke a rule, of whichever
+ * queue. With the lock. */
 static inline void virtio_device_tell(struct virtio_device *d, struct virtq *q)
 {
-	if (q->is_broken)
+	if (q->is_broken) {
+		virtio_device_break(d);
 		d->signal.broken(d->signal.arg);
-	else if (virtq_needs_signal(q))
+	} else if (virtq_needs_signal(q)) {
 		d->signal.queue(d->signal.arg);
+	}
 }
 
 #endif

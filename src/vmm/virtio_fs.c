@@ -202,9 +202,12 @@ static void request_send(struct virtio_fs *f)
 /* The next of the two queues; false: none, or no more of a driver that breaks rules. */
 static bool request_pop(struct virtio_fs *f, struct fs_request *r)
 {
-	for (r->queue = QUEUE_HIPRIO; r->queue <= QUEUE_REQUEST; r->queue++)
-		if (virtq_pop(&f->dev.queues[r->queue], &r->chain) > 0)
-			return true;
+	for (r->queue = QUEUE_HIPRIO; r->queue <= QUEUE_REQUEST; r->queue++) {
+		int rc = virtq_pop(&f->dev.queues[r->queue], &r->chain);
+
+		if (rc != 0)
+			return rc > 0;
+	}
 	return false;
 }
 

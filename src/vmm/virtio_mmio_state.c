@@ -128,6 +128,8 @@ static int saved_apply(struct virtio_mmio *t, const struct saved *v, struct stat
 	d->agreed = v->status & S_FEATURES_OK ? v->driver_features : 0;
 	for (uint32_t i = 0; i < d->n_queues; i++)
 		d->queues[i] = v->queues[i];
+	if (v->status & S_NEEDS_RESET && v->status & S_DRIVER_OK)
+		virtio_device_break(d);
 	if (d->ops->load && d->ops->load(d, s, e) < 0)
 		return err_wrap(e, "load %s", d->ops->name);
 	if (s->has_failed)
