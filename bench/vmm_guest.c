@@ -95,7 +95,7 @@ static int uring_process(struct uring *u, const struct vm_spec *s, const struct 
 			 int qmp_fd, struct err *e)
 {
 	struct qemu_argv argv;
-	int rc = qemu_argv_build(s, i, &(struct qemu_extra){ -1, qmp_fd, -1, -1, -1 }, &argv, e);
+	int rc = qemu_argv_build(s, i, &(struct qemu_extra){ qmp_fd, -1, -1, -1 }, &argv, e);
 	const struct vmm_process_spec spec = { .program = qemu_driver.program,
 					       .argv = argv.v,
 					       .fds = argv.fds,

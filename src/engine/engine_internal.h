@@ -3,12 +3,15 @@
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 
+#include "driver.h"
 #include "engine.h"
 
 struct engine {
 	char *root, *run; /* NULL: the store's own choice */
 	char *libexec;
 	struct store *store; /* NULL until asked for */
+	const struct vm_driver_ops *known_driver; /* that `known_info` is of; NULL: none yet */
+	struct vm_driver_info known_info;
 };
 
 /* engine_store() with the reason when it cannot be opened. */

@@ -2,7 +2,8 @@
 /*
  * shape.c - specs of templates and clones; the cached probe of a driver
  *
- * The cache is good for one boot of the host and one VMM program (path, size, time, inode).
+ * The cache is good for one boot of the host and one VMM program (path, size, time, inode). It is
+ * read once: what a driver says does not change while an engine is open.
  */
 #include "shape.h"
 
@@ -155,15 +156,21 @@ int shape_driver_info(struct engine *g, const struct vm_driver_ops *d, struct vm
 	struct store *s;
 	char name[64], stamp[256];
 
+	if (g->known_driver == d) {
+		*ret = g->known_info;
+		return 0;
+	}
 	if (engine_store_need(g, &s, e) < 0)
 		return -e->code;
 	snprintf(name, sizeof(name), "driver-%s.json", d->name);
 	stamp_make(g, d, stamp, sizeof(stamp));
-	if (cache_read(store_run_fd(s), name, stamp, ret))
-		return 0;
-	if (d->probe(ret, e) < 0)
-		return -e->code;
-	cache_write(store_run_fd(s), name, stamp, ret);
+	if (!cache_read(store_run_fd(s), name, stamp, ret)) {
+		if (d->probe(ret, e) < 0)
+			return -e->code;
+		cache_write(store_run_fd(s), name, stamp, ret);
+	}
+	g->known_driver = d;
+	g->known_info = *ret;
 	return 0;
 }
 

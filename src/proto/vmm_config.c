@@ -150,7 +150,6 @@ static void put_devices(struct writer *w, const struct vmm_config *c)
 	put_fd(w, c->ctl_fd);
 	put_fd(w, c->agent_fd);
 	put_fd(w, c->console_fd);
-	put_bool(w, c->is_traced);
 }
 
 int vmm_config_put(const struct vmm_config *c, struct buf *b)
@@ -303,7 +302,6 @@ static void get_devices(struct reader *r, struct vmm_config *c)
 	c->ctl_fd = get_fd(r);
 	c->agent_fd = get_fd(r);
 	c->console_fd = get_fd(r);
-	c->is_traced = get_bool(r);
 }
 
 /* ---- rules ---- */

@@ -99,7 +99,6 @@ struct vmm_config {
 	int ctl_fd;                /* stream socket to the driver, see vmm_ctl.h */
 	int agent_fd;              /* stream socket to the agent's port */
 	int console_fd;            /* guest kernel messages; -1: none */
-	bool is_traced;
 };
 
 /* All zeros, each descriptor -1: what a driver fills in. */

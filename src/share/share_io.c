@@ -6,20 +6,30 @@
  *   reply and compared with the request; the host's kernel judges the others.
  */
 #include <fcntl.h>
+#include <string.h>
 
 #include "share_ops.h"
 
 /* So that one request does not keep the next waiting for long. */
 #define COPY_MAX (16U << 20)
 
+/* The request's argument, and the open file that it is about, whose number each begins with. */
+static struct share_file *file_take(struct share *s, const struct share_call *c, void *ret_in,
+				    size_t size, bool is_dir)
+{
+	uint64_t fh;
+
+	share_arg(c, ret_in, size);
+	memcpy(&fh, ret_in, sizeof(fh));
+	return share_file_get(s, c, fh, is_dir);
+}
+
 int share_op_read(struct share *s, struct share_call *c)
 {
 	struct fuse_read_in in;
-	struct share_file *f;
+	struct share_file *f = file_take(s, c, &in, sizeof(in), false);
 	ssize_t n;
 
-	share_arg(c, &in, sizeof(in));
-	f = share_file_get(s, c, in.fh, false);
 	if (!f)
 		return -EBADF;
 	if (in.offset > INT64_MAX)
@@ -50,11 +60,9 @@ int share_op_write(struct share *s, struct share_call *c)
 	struct fuse_write_out out = { 0 };
 	struct fuse_write_in in;
 	const uint8_t *data = c->arg + sizeof(in);
-	struct share_file *f;
+	struct share_file *f = file_take(s, c, &in, sizeof(in), false);
 	ssize_t n;
 
-	share_arg(c, &in, sizeof(in));
-	f = share_file_get(s, c, in.fh, false);
 	if (!f)
 		return -EBADF;
 	if (in.size > c->arg_len - sizeof(in) || in.size > SHARE_DATA_MAX || in.offset > INT64_MAX)
@@ -72,11 +80,9 @@ int share_op_write(struct share *s, struct share_call *c)
 int share_op_flush(struct share *s, struct share_call *c)
 {
 	struct fuse_flush_in in;
-	struct share_file *f;
+	struct share_file *f = file_take(s, c, &in, sizeof(in), false);
 	int fd;
 
-	share_arg(c, &in, sizeof(in));
-	f = share_file_get(s, c, in.fh, false);
 	if (!f)
 		return -EBADF;
 	fd = dup(f->fd);
@@ -88,11 +94,9 @@ int share_op_flush(struct share *s, struct share_call *c)
 static int file_sync(struct share *s, struct share_call *c, bool is_dir)
 {
 	struct fuse_fsync_in in;
-	struct share_file *f;
+	struct share_file *f = file_take(s, c, &in, sizeof(in), is_dir);
 	int rc;
 
-	share_arg(c, &in, sizeof(in));
-	f = share_file_get(s, c, in.fh, is_dir);
 	if (!f)
 		return -EBADF;
 	rc = in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(f->fd) : fsync(f->fd);
@@ -113,10 +117,8 @@ int share_op_fallocate(struct share *s, struct share_call *c)
 {
 	const uint32_t allowed = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
 	struct fuse_fallocate_in in;
-	struct share_file *f;
+	struct share_file *f = file_take(s, c, &in, sizeof(in), false);
 
-	share_arg(c, &in, sizeof(in));
-	f = share_file_get(s, c, in.fh, false);
 	if (!f)
 		return -EBADF;
 	if (in.mode & ~allowed)
@@ -133,11 +135,9 @@ int share_op_lseek(struct share *s, struct share_call *c)
 {
 	struct fuse_lseek_out out = { 0 };
 	struct fuse_lseek_in in;
-	struct share_file *f;
+	struct share_file *f = file_take(s, c, &in, sizeof(in), false);
 	off_t off;
 
-	share_arg(c, &in, sizeof(in));
-	f = share_file_get(s, c, in.fh, false);
 	if (!f)
 		return -EBADF;
 	if ((in.whence != SEEK_DATA && in.whence != SEEK_HOLE) || in.offset > INT64_MAX)
@@ -154,13 +154,11 @@ int share_op_copy(struct share *s, struct share_call *c)
 {
 	struct fuse_copy_file_range_in in;
 	struct fuse_write_out out = { 0 };
-	const struct share_file *from, *to;
+	const struct share_file *from = file_take(s, c, &in, sizeof(in), false);
+	const struct share_file *to = share_file_find(s, in.nodeid_out, in.fh_out, false);
 	off_t off_in, off_out;
 	ssize_t n;
 
-	share_arg(c, &in, sizeof(in));
-	from = share_file_get(s, c, in.fh_in, false);
-	to = share_file_find(s, in.nodeid_out, in.fh_out, false);
 	if (!from || !to)
 		return -EBADF;
 	if (in.flags || in.off_in > INT64_MAX || in.off_out > INT64_MAX)

@@ -10,15 +10,17 @@
 #include <string.h>
 
 #include "serial_16550.h"
+#include "x86_layout.h"
 
 #define PORT_KEYBOARD         0x60U
 #define PORT_KEYBOARD_COMMAND 0x64U
 #define KEYBOARD_RESET        0xfeU
 #define ACPI_RESET            1U
+#define ACPI_POWER_OFF        0x34U /* sleep type 5 and "sleep enable" */
 
 static bool is_serial(uint16_t port)
 {
-	return port >= PORT_SERIAL && port - PORT_SERIAL < SERIAL_REGS;
+	return port >= X86_COM1_PORT && port - X86_COM1_PORT < SERIAL_REGS;
 }
 
 enum port_event legacy_port_write(struct serial_16550 *serial, uint16_t port, const void *data,
@@ -29,14 +31,14 @@ enum port_event legacy_port_write(struct serial_16550 *serial, uint16_t port, co
 	if (len != 1)
 		return PORT_NOTHING;
 	value = *(const uint8_t *)data;
-	if (port == PORT_ACPI && value == ACPI_RESET)
+	if (port == X86_PM_PORT && value == ACPI_RESET)
 		return PORT_RESET;
-	if (port == PORT_ACPI && value == PORT_ACPI_OFF)
+	if (port == X86_PM_PORT && value == ACPI_POWER_OFF)
 		return PORT_POWER_OFF;
 	if (port == PORT_KEYBOARD_COMMAND && value == KEYBOARD_RESET)
 		return PORT_RESET;
 	if (serial && is_serial(port))
-		serial_write(serial, port - PORT_SERIAL, value);
+		serial_write(serial, port - X86_COM1_PORT, value);
 	return PORT_NOTHING;
 }
 
@@ -45,8 +47,8 @@ void legacy_port_read(struct serial_16550 *serial, uint16_t port, void *data, ui
 	memset(data, 0xff, len);
 	if (len != 1)
 		return;
-	if (port == PORT_ACPI || port == PORT_KEYBOARD || port == PORT_KEYBOARD_COMMAND)
+	if (port == X86_PM_PORT || port == PORT_KEYBOARD || port == PORT_KEYBOARD_COMMAND)
 		memset(data, 0, 1);
 	else if (serial && is_serial(port))
-		*(uint8_t *)data = serial_read(serial, port - PORT_SERIAL);
+		*(uint8_t *)data = serial_read(serial, port - X86_COM1_PORT);
 }

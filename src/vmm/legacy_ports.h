@@ -2,9 +2,9 @@
 /*
  * legacy_ports.h - what an access to an I/O port means
  *
- *   0x600       ACPI sleep control and reset: write 1 to reset, 0x34 to power off; reads 0
+ *   X86_PM_PORT ACPI sleep control and reset: write 1 to reset, 0x34 to power off; reads 0
  *   0x64, 0x60  keyboard controller: command 0xfe resets; both read 0
- *   0x3f8-0x3ff the serial port
+ *   X86_COM1_PORT, and the 7 after it: the serial port
  *   0x80        the kernel's pause for slow devices
  * All other ports, and accesses wider than a byte, read as all ones and write nothing.
  */
@@ -16,11 +16,6 @@
 struct serial_16550;
 
 enum port_event { PORT_NOTHING, PORT_RESET, PORT_POWER_OFF };
-
-#define PORT_ACPI       0x600U /* the DSDT and the FADT name it too */
-#define PORT_ACPI_OFF   0x34U  /* sleep type 5 and "sleep enable" */
-#define PORT_SERIAL     0x3f8U
-#define PORT_SERIAL_IRQ 4U
 
 /* Any vCPU thread. `serial` may be NULL: there is none. `len` bytes are at `data`. */
 enum port_event legacy_port_write(struct serial_16550 *serial, uint16_t port, const void *data,

@@ -4,6 +4,7 @@
 
 #include "legacy_ports.h"
 #include "serial_16550.h"
+#include "x86_layout.h"
 
 /* What was saved loads, and is the same again; anything else is refused or is a state. */
 static void save_and_load(struct serial_16550 *s, const uint8_t *raw, size_t len)
@@ -30,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	serial_init(&s, -1, -1);
 	for (; len >= 8; data += 8, len -= 8) {
 		/* three kinds in four are of the serial port */
-		uint16_t port = (uint16_t)(data[0] & 3 ? PORT_SERIAL + data[1] % 8
+		uint16_t port = (uint16_t)(data[0] & 3 ? X86_COM1_PORT + data[1] % 8
 						       : data[1] | data[2] << 8);
 		uint32_t n = data[3] % 5;
 		uint8_t got[5] = { 0x77, 0x77, 0x77, 0x77, 0x77 };

@@ -289,7 +289,7 @@ int qemu_argv_build(const struct vm_spec *s, const struct vm_driver_info *i,
 {
 	int rc;
 
-	*a = (struct qemu_argv){ .fds = { -1, -1, x->stderr_fd }, .n_fds = 3 };
+	*a = (struct qemu_argv){ .fds = { -1, -1, -1 }, .n_fds = 3 };
 	rc = add(a, "qemu-system-x86_64");
 	STEP(machine_add(a, s, i));
 	STEP(boot_add(a, s, i));

@@ -26,7 +26,7 @@ struct qemu_argv {
 
 /* Descriptors beside those of the spec: all borrowed. */
 struct qemu_extra {
-	int stderr_fd, qmp_fd;
+	int qmp_fd;
 	int idle_net_fd; /* when the spec has a network that goes nowhere */
 	int zero_fd;     /* a file of 2 MiB of zeros: gaps of a concatenated disk */
 	int concat_fd;   /* will hold `concat` */

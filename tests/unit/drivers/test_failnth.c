@@ -21,8 +21,7 @@ static char *want;
 static int argv_text(struct buf *text, struct err *e)
 {
 	static const struct vm_driver_info info = { .accel = "tcg", .tsc_khz = 2500000 };
-	static const struct qemu_extra extra = { .stderr_fd = 100,
-						 .qmp_fd = 101,
+	static const struct qemu_extra extra = { .qmp_fd = 101,
 						 .idle_net_fd = 102,
 						 .zero_fd = 103,
 						 .concat_fd = 104 };

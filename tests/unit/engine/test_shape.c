@@ -74,6 +74,7 @@ static void probe_is_cached(void **state)
 	snprintf(file, sizeof(file), "%s/run/driver-test.json", temp_dir.path);
 	probes = 0;
 	for (int k = 0; k < 3; k++) {
+		g.known_driver = NULL; /* as another engine */
 		assert_int_equal(shape_driver_info(&g, &d, &i, &e), 0);
 		assert_string_equal(i.accel, "tcg");
 		assert_int_equal(i.tsc_khz, 5);
@@ -84,11 +85,16 @@ static void probe_is_cached(void **state)
 						      strlen(spoilt[k]), &e),
 				 0);
 		assert_int_equal(shape_driver_info(&g, &d, &i, &e), 0);
+		assert_int_equal(probes, 1 + k); /* this engine has no need to read it */
+		g.known_driver = NULL;
+		assert_int_equal(shape_driver_info(&g, &d, &i, &e), 0);
 		assert_int_equal(probes, 2 + k);
 	}
 	d.program = "/no/such/program"; /* cannot be told apart from another: not cached */
-	for (unsigned k = 0; k < 2; k++)
+	for (unsigned k = 0; k < 2; k++) {
+		g.known_driver = NULL;
 		assert_int_equal(shape_driver_info(&g, &d, &i, &e), 0);
+	}
 	assert_int_equal(probes, 7);
 	store_close(g.store);
 }

@@ -56,7 +56,6 @@ static void base_fill(void)
 	conf.ctl_fd = 4;
 	conf.agent_fd = 5;
 	conf.console_fd = 6;
-	conf.is_traced = true;
 }
 
 static void cold_fill(void)
@@ -141,7 +140,7 @@ static void cold_both_ways(void **state)
 	assert_true(got.shares[1].sock_fd == 43);
 	assert_true(got.has_net && got.net == VMM_NET_TAP && got.net_fd == 14);
 	assert_memory_equal(got.mac, "\x02\x01\x02\x03\x04\x05", 6);
-	assert_true(got.ctl_fd == 4 && got.agent_fd == 5 && got.console_fd == 6 && got.is_traced);
+	assert_true(got.ctl_fd == 4 && got.agent_fd == 5 && got.console_fd == 6);
 }
 
 static void restore_both_ways(void **state)
@@ -422,7 +421,6 @@ static void machine_rules(void **state)
 		{ SET(console_fd, -1), NO, 0, NULL },
 		{ SET(console_fd, -2), NO, BAD, "console: there is no" },
 		{ SET(console_fd, 4), NO, BAD, "console: descriptor 4 serves" },
-		{ SET(is_traced, 0), NO, 0, NULL },
 	};
 
 	(void)state;

@@ -12,6 +12,7 @@
 #include "cleanup.h"
 #include "legacy_ports.h"
 #include "serial_16550.h"
+#include "x86_layout.h"
 
 static void test_write(void **state)
 {
@@ -84,14 +85,14 @@ static void test_serial(void **state)
 
 	(void)state;
 	serial_init(&s, -1, -1);
-	assert_int_equal(legacy_port_write(&s, PORT_SERIAL + UART_SCR, v, 1), PORT_NOTHING);
-	assert_int_equal(legacy_port_write(&s, PORT_SERIAL + UART_SCR, v + 1, 2), PORT_NOTHING);
+	assert_int_equal(legacy_port_write(&s, X86_COM1_PORT + UART_SCR, v, 1), PORT_NOTHING);
+	assert_int_equal(legacy_port_write(&s, X86_COM1_PORT + UART_SCR, v + 1, 2), PORT_NOTHING);
 	v[0] = 0;
-	legacy_port_read(&s, PORT_SERIAL + UART_SCR, v, 1);
+	legacy_port_read(&s, X86_COM1_PORT + UART_SCR, v, 1);
 	assert_int_equal(v[0], 0x5a);
-	legacy_port_read(&s, PORT_SERIAL + UART_LSR, v, 1);
+	legacy_port_read(&s, X86_COM1_PORT + UART_LSR, v, 1);
 	assert_int_equal(v[0], UART_LSR_THRE | UART_LSR_TEMT);
-	legacy_port_read(&s, PORT_SERIAL + UART_LSR, v, 2);
+	legacy_port_read(&s, X86_COM1_PORT + UART_LSR, v, 2);
 	assert_int_equal(v[0], 0xff);
 	serial_done(&s);
 }
