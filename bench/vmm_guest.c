@@ -142,9 +142,9 @@ static pid_t uring_pid(void *priv)
 	return ((struct uring *)priv)->process.pid;
 }
 
-static void uring_end_reason(void *priv, char *buf, size_t len)
+static enum vm_end uring_end_reason(void *priv, char *buf, size_t len)
 {
-	vmm_process_end_reason(&((struct uring *)priv)->process, buf, len);
+	return vmm_process_end_reason(&((struct uring *)priv)->process, buf, len);
 }
 
 static const struct vm_driver_ops uring_driver = {
@@ -256,7 +256,7 @@ static int ended(struct guest *g, struct err *e)
 	char why[300] = "its serial port was closed";
 
 	if (poll(&p, 1, 1000) > 0)
-		g->peer->ops->end_reason(g->priv, why, sizeof(why));
+		(void)g->peer->ops->end_reason(g->priv, why, sizeof(why));
 	return err_plain(e, EIO, "it ended: %s", why);
 }
 

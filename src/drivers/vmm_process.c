@@ -124,7 +124,7 @@ static void last_words(struct vmm_process *p, char *buf, size_t len)
 	buf[at] = '\0';
 }
 
-void vmm_process_end_reason(struct vmm_process *p, char *buf, size_t len)
+enum vm_end vmm_process_end_reason(struct vmm_process *p, char *buf, size_t len)
 {
 	char words[300] = "";
 
@@ -138,6 +138,7 @@ void vmm_process_end_reason(struct vmm_process *p, char *buf, size_t len)
 			 WEXITSTATUS(p->status), *words ? ": " : "", words);
 	else
 		snprintf(buf, len, "the machine powered off");
+	return p->status ? VM_END_LOST : VM_END_OFF;
 }
 
 void vmm_process_done(struct vmm_process *p)

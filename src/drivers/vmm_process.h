@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "err.h"
+#include "driver.h"
 
 struct vmm_process {
 	pid_t pid; /* 0: not started */
@@ -40,8 +40,9 @@ struct vmm_process_spec {
 
 must_check int vmm_process_start(struct vmm_process *p, const struct vmm_process_spec *s,
 				 struct err *e);
-/* After its end: why, for people. Control bytes escaped. */
-void vmm_process_end_reason(struct vmm_process *p, char *buf, size_t len);
+/* After its end: VM_END_OFF for exit code 0, else VM_END_LOST; and why, for people. Control bytes
+ * escaped. */
+enum vm_end vmm_process_end_reason(struct vmm_process *p, char *buf, size_t len);
 /* Kill and reap if it still lives. NONE is fine. */
 void vmm_process_done(struct vmm_process *p);
 

@@ -293,7 +293,7 @@ int vmm_ctl_get_ended(const struct vmm_ctl_frame *f, struct vmm_ctl_ended *ret, 
 	uint32_t reason;
 
 	if (frame_check(f, VMM_CTL_ENDED, e) < 0 ||
-	    text_get(f, VMM_CTL_END_ERROR, &reason, ret->text, e) < 0)
+	    text_get(f, VMM_CTL_END_STATE, &reason, ret->text, e) < 0)
 		return -e->code;
 	ret->reason = (enum vmm_ctl_end)reason;
 	return 0;

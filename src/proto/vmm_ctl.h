@@ -47,6 +47,7 @@ enum vmm_ctl_end {
 	VMM_CTL_END_RESET,
 	VMM_CTL_END_CRASH, /* the guest's triple fault */
 	VMM_CTL_END_ERROR, /* the VMM's; the text says which */
+	VMM_CTL_END_STATE, /* the saved state is none of this machine or host: nothing of it ran */
 };
 
 struct vmm_ctl_frame {

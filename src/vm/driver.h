@@ -27,6 +27,15 @@ struct vm_driver_info {
 	uint32_t tsc_khz;       /* of the host; 0 where the guest does not need to be told */
 };
 
+enum vm_end { /* how a machine has ended */
+	VM_END_OFF,      /* its guest powered off */
+	VM_END_RESET,    /* its guest asked for a reset: a reboot, or a panic */
+	VM_END_CRASH,    /* its guest's processor gave up: a triple fault */
+	VM_END_ERROR,    /* the VMM could not go on with a guest that ran */
+	VM_END_TEMPLATE, /* the VMM refuses the template: nothing of it ran */
+	VM_END_LOST,     /* the VMM never came to run it, or was killed */
+};
+
 struct vm_driver_ops {
 	const char *name;
 	uint32_t caps; /* VM_CAP_*; an op may be NULL only if its cap is clear */
@@ -56,9 +65,9 @@ struct vm_driver_ops {
 	/* Readable when the VMM process has ended; borrowed. */
 	int (*pidfd)(void *priv);
 	pid_t (*pid)(void *priv);
-	/* After its end: why, for people ("killed by signal 9", last words on stderr). Control
-	 * bytes escaped. */
-	void (*end_reason)(void *priv, char *buf, size_t len);
+	/* After its end: how, and why, for people ("killed by signal 9", last words on stderr).
+	 * Control bytes escaped. */
+	enum vm_end (*end_reason)(void *priv, char *buf, size_t len);
 
 	/* Kill and reap if it still lives; accepts NULL. Cannot fail. */
 	void (*free)(void *priv);

@@ -7,6 +7,7 @@
  * kernel or a saved state read and the first instruction of the guest run.
  *
  * Exit code 0: the guest powered off or rebooted, or the driver said so; 1: an error, on stderr.
+ * The driver hears of all of them on its socket (VMM_CTL_ENDED) but an error in the configuration.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include "log.h"
 #include "sandbox.h"
 #include "snapshot.h"
+#include "vmm_ctl.h"
 #include "vmm_control.h"
 
 #define KVM_FD 0
@@ -46,22 +48,33 @@ static int shut_in(struct err *e)
 	return sandbox_enter(&policy, e);
 }
 
-static int contents_load(struct machine *m, const struct vmm_config *c, struct err *e)
+/* The error becomes the driver's to tell; one that is gone needs none. */
+static void failure_tell(const struct vmm_config *c, enum vmm_ctl_end how, const struct err *e)
+{
+	auto_buf b = { 0 };
+
+	if (vmm_ctl_put_ended(&b, how, e->msg) == 0)
+		(void)!fd_write_full(c->ctl_fd, b.data, b.len);
+}
+
+static int contents_load(struct machine *m, const struct vmm_config *c, enum vmm_ctl_end *ret_how,
+			 struct err *e)
 {
 	if (c->boot != VMM_BOOT_RESTORE)
 		return machine_boot(m, e);
-	return snapshot_read(m, c->state_fd, e) < 0
-		       ? err_wrap(e, "the template cannot be used here (caisson template prune)")
-		       : 0;
+	if (snapshot_read(m, c->state_fd, e) == 0)
+		return 0;
+	*ret_how = VMM_CTL_END_STATE;
+	return -e->code;
 }
 
 static int serve(struct machine *m, const struct vmm_config *c, struct vmm_control *control,
-		 struct err *e)
+		 enum vmm_ctl_end *ret_how, struct err *e)
 {
 	if (shut_in(e) < 0)
 		return -e->code;
 	log_trace("vmm: sandbox");
-	if (contents_load(m, c, e) < 0)
+	if (contents_load(m, c, ret_how, e) < 0)
 		return -e->code;
 	log_trace("vmm: contents");
 	if (machine_start(m, e) < 0 || vmm_control_ready(control, e) < 0)
@@ -73,6 +86,7 @@ static int serve(struct machine *m, const struct vmm_config *c, struct vmm_contr
 
 static int run(const struct vmm_config *c, struct err *e)
 {
+	enum vmm_ctl_end how = VMM_CTL_END_ERROR;
 	struct vmm_control *control = NULL;
 	struct machine *m = NULL;
 	struct loop *loop;
@@ -85,7 +99,9 @@ static int run(const struct vmm_config *c, struct err *e)
 	if (rc == 0)
 		rc = vmm_control_new(m, c->ctl_fd, &control, e);
 	if (rc == 0)
-		rc = serve(m, c, control, e);
+		rc = serve(m, c, control, &how, e);
+	if (rc < 0)
+		failure_tell(c, how, e);
 	vmm_control_free(control);
 	machine_free(m);
 	loop_free(loop);

@@ -267,10 +267,11 @@ static void fake_reap(struct fake *f)
 	f->is_reaped = true;
 }
 
-static void fake_end_reason(void *priv, char *buf, size_t len)
+static enum vm_end fake_end_reason(void *priv, char *buf, size_t len)
 {
 	fake_reap(priv);
 	snprintf(buf, len, "the fake machine ended");
+	return VM_END_LOST;
 }
 
 static void fake_free(void *priv)

@@ -32,6 +32,8 @@ struct kvm {
 	struct vmm_process process;
 	int ctl_fd;
 	struct buf in;
+	bool is_ready, has_ended; /* as it has said */
+	struct vmm_ctl_ended ended;
 };
 
 /* ---- start ---- */
@@ -138,7 +140,17 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* 1: the answer was OK; 0: no answer yet. What is no answer is an event, which others hear of. */
+static void event_take(struct kvm *v, const struct vmm_ctl_frame *f)
+{
+	struct err ignored = { 0 }; /* its exit code is left then */
+
+	if (f->type == VMM_CTL_READY)
+		v->is_ready = true;
+	else if (f->type == VMM_CTL_ENDED)
+		v->has_ended = vmm_ctl_get_ended(f, &v->ended, &ignored) == 0;
+}
+
+/* 1: the answer was OK; 0: no answer yet. */
 static int answer_take(struct kvm *v, struct err *e)
 {
 	struct vmm_ctl_frame f;
@@ -151,6 +163,7 @@ static int answer_take(struct kvm *v, struct err *e)
 
 		if (type == VMM_CTL_ERROR && vmm_ctl_get_error(&f, &why, e) == 0)
 			(void)err_plain(e, (int)why.code, "caisson-vmm: %s", why.text);
+		event_take(v, &f);
 		buf_consume(&v->in, len);
 		if (type == VMM_CTL_ERROR)
 			return -e->code;
@@ -177,7 +190,8 @@ static int answer_wait(struct kvm *v, uint32_t timeout_ms, struct err *e)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			continue;
 		if (n <= 0)
-			return err_plain(e, EPIPE, "caisson-vmm has ended");
+			return err_plain(e, EPIPE, "caisson-vmm has ended%s%s",
+					 v->has_ended ? ": " : "", v->ended.text);
 		if (buf_add(&v->in, data, (size_t)n) < 0)
 			return err_plain(e, EBADMSG, "caisson-vmm says too much");
 	}
@@ -219,9 +233,47 @@ static pid_t kvm_pid(void *priv)
 	return ((struct kvm *)priv)->process.pid;
 }
 
-static void kvm_end_reason(void *priv, char *buf, size_t len)
+/* What is left on the socket of a process that is gone. */
+static void events_drain(struct kvm *v)
 {
-	vmm_process_end_reason(&((struct kvm *)priv)->process, buf, len);
+	struct vmm_ctl_frame f;
+	struct err ignored = { 0 };
+	char data[4096];
+	size_t used;
+	ssize_t n;
+
+	while ((n = recv(v->ctl_fd, data, sizeof(data), MSG_DONTWAIT)) > 0)
+		if (buf_add(&v->in, data, (size_t)n) < 0)
+			return;
+	while (vmm_ctl_next(v->in.data, v->in.len, &f, &used, &ignored) > 0) {
+		event_take(v, &f);
+		buf_consume(&v->in, used);
+	}
+}
+
+static enum vm_end kvm_end_reason(void *priv, char *buf, size_t len)
+{
+	static const struct {
+		enum vm_end end;
+		const char *text;
+	} ends[] = {
+		[VMM_CTL_END_POWER_OFF] = { VM_END_OFF, "the machine powered off" },
+		[VMM_CTL_END_RESET] = { VM_END_RESET,
+					"the machine reset itself: its kernel rebooted or panicked" },
+		[VMM_CTL_END_CRASH] = { VM_END_CRASH, "the machine crashed" },
+		[VMM_CTL_END_ERROR] = { VM_END_ERROR, "the virtual machine monitor gave up" },
+		[VMM_CTL_END_STATE] = { VM_END_TEMPLATE, "the template cannot be used here" },
+	};
+	struct kvm *v = priv;
+	enum vm_end end = vmm_process_end_reason(&v->process, buf, len);
+
+	events_drain(v);
+	if (!v->has_ended)
+		return end;
+	snprintf(buf, len, "%s%s%s", ends[v->ended.reason].text, *v->ended.text ? ": " : "",
+		 v->ended.text);
+	end = ends[v->ended.reason].end;
+	return end == VM_END_ERROR && !v->is_ready ? VM_END_LOST : end;
 }
 
 /* ---- the host ---- */

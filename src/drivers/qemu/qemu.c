@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "child.h"
 #include "fdio.h"
@@ -33,6 +34,7 @@
 
 struct qemu {
 	struct vmm_process process;
+	bool is_restored;
 	int idle_net_fd;
 	struct qmp qmp;
 };
@@ -132,6 +134,7 @@ static int qemu_launch(const struct vm_spec *s, const struct vm_driver_info *i, 
 	fd_drop(&qmp[1]); /* or nobody would see that a QEMU that fails has closed it */
 	qmp_init(&q->qmp, TAKE_FD(qmp[0]));
 	q->idle_net_fd = TAKE_FD(idle[0]);
+	q->is_restored = s->boot == VM_BOOT_RESTORE;
 	if (s->has_net && s->boot == VM_BOOT_COLD)
 		link_raise(q);
 	*ret = TAKE_PTR(q);
@@ -188,9 +191,16 @@ static pid_t qemu_pid(void *priv)
 	return ((struct qemu *)priv)->process.pid;
 }
 
-static void qemu_end_reason(void *priv, char *buf, size_t len)
+/* A state that it refuses ends it with EXIT_FAILURE, as do arguments; of a guest that was restored
+ * and runs it does not. */
+static enum vm_end qemu_end_reason(void *priv, char *buf, size_t len)
 {
-	vmm_process_end_reason(&((struct qemu *)priv)->process, buf, len);
+	struct qemu *q = priv;
+	enum vm_end end = vmm_process_end_reason(&q->process, buf, len);
+
+	if (q->is_restored && WIFEXITED(q->process.status) && WEXITSTATUS(q->process.status) == 1)
+		end = VM_END_TEMPLATE;
+	return end;
 }
 
 static void qemu_free(void *priv)

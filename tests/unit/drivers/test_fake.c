@@ -170,7 +170,7 @@ static void ends(void **state)
 		if (out.len)
 			say(&m, &out);
 		assert_true(has_ended(&m));
-		fake_driver.end_reason(m.priv, text, sizeof(text));
+		assert_int_equal(fake_driver.end_reason(m.priv, text, sizeof(text)), VM_END_LOST);
 		assert_string_equal(text, "the fake machine ended");
 		end(&m);
 	}

@@ -297,8 +297,8 @@ static void numbers_before_texts(void **state)
 		uint32_t value;
 		int error_rc, ended_rc;
 	} t[] = { { 1, 0, 0 },
-		  { 4, 0, 0 },
-		  { 5, 0, -EBADMSG },
+		  { 5, 0, 0 },
+		  { 6, 0, -EBADMSG },
 		  { 4095, 0, -EBADMSG },
 		  { 0, -EBADMSG, -EBADMSG },
 		  { 4096, -EBADMSG, -EBADMSG },
