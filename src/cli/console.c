@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "console.h"
+#include "log.h"
 #include "term.h"
 
 int console_of_machine(struct engine *g, const char *id, struct console *ret, bool *ret_running,
@@ -92,6 +93,7 @@ int console_write(int fd, const void *data, size_t len)
 struct output {
 	const struct console *c;
 	int rc; /* of the write that failed: the engine only hears that one did */
+	char notice[512];
 };
 
 static int on_output(void *arg, int fd, const void *data, size_t len)
@@ -104,15 +106,25 @@ static int on_output(void *arg, int fd, const void *data, size_t len)
 	return out->rc;
 }
 
+/* Kept until the terminal is as it was. */
+static void on_notice(void *arg, const char *text)
+{
+	struct output *out = arg;
+
+	snprintf(out->notice, sizeof(out->notice), "%s", text);
+}
+
 int console_run(const struct console *c, struct machine_conn *conn, enum conn_end *ret_end,
 		int *ret_code, struct err *e)
 {
 	struct output out = { .c = c };
-	const struct machine_conn_ops ops = { .output = on_output, .arg = &out };
+	const struct machine_conn_ops ops = { .output = on_output, .notice = on_notice, .arg = &out };
 	int rc = machine_conn_run(conn, c->has_stdin ? STDIN_FILENO : -1, c->proxies_signals, &ops,
 				  ret_end, ret_code, e);
 
 	term_restore();
+	if (*out.notice)
+		log_warn("%s", out.notice);
 	if (out.rc < 0)
 		return err_set(e, -out.rc, "write the machine's output");
 	if (rc == 0 && *ret_end == CONN_DETACHED)

@@ -144,6 +144,30 @@ int disk_layer_copy(int from_fd, int fd, struct err *e)
 	return vhd_clone(from, to, &ve) < 0 ? disk_vhd_failed(&ve, e) : 0;
 }
 
+/* A parent that was made anew is another one than the layer was made on. */
+static int layer_stands_on(int fd, int parent_fd, struct err *e)
+{
+	const struct vhd_open_options o = { .flags = VHD_OPEN_NO_LOCK };
+	struct vhd_err ve, ignored;
+	struct vhd *parent, *v;
+	struct vhd_io *io;
+
+	if (disk_image_open(parent_fd, "parent of a writable layer", VHD_OPEN_NO_LOCK, &parent, e) <
+	    0)
+		return -e->code;
+	if (disk_io_of(fd, "writable layer", &io, e) < 0) {
+		(void)vhd_close(parent, &ignored); /* only read, here and below */
+		return -e->code;
+	}
+	if (vhd_open_io(io, parent, &o, &v, &ve) < 0) {
+		vhd_io_close(io);
+		(void)vhd_close(parent, &ignored);
+		return disk_vhd_failed(&ve, e);
+	}
+	(void)vhd_close(v, &ignored);
+	return 0;
+}
+
 /* Of its one writer, until the last descriptor of this open file is closed. */
 static int layer_lock(int fd, const char *name, struct err *e)
 {
@@ -168,8 +192,9 @@ int disk_layer_create(int dir_fd, const char *name, int parent_fd, int from_fd, 
 
 	if (disk_nameless_open(dir_fd, &fd, e) < 0)
 		return err_wrap(e, "%s", name);
-	if ((from_fd >= 0 ? disk_layer_copy(from_fd, fd, e) : disk_layer_make(parent_fd, fd, e)) <
-	    0)
+	if (from_fd < 0 ? disk_layer_make(parent_fd, fd, e) < 0
+			: disk_layer_copy(from_fd, fd, e) < 0 ||
+				  layer_stands_on(fd, parent_fd, e) < 0)
 		return err_wrap(e, "%s", name);
 	if (layer_lock(fd, name, e) < 0 || disk_name_give(fd, dir_fd, name, e) < 0)
 		return -e->code;

@@ -115,6 +115,8 @@ struct machine_conn; /* a stream to a process in a machine: stdin, stdout, stder
 struct machine_conn_ops { /* called from machine_conn_run() */
 	/* Bytes of stdout (fd 1) or stderr (fd 2). Returns 0, or -errno to give up. */
 	int (*output)(void *arg, int fd, const void *data, size_t len);
+	/* What the keeper says of the machine's end, before it is over. May be NULL. */
+	void (*notice)(void *arg, const char *text);
 	void *arg;
 };
 
@@ -125,7 +127,8 @@ struct start_options {
 };
 /*
  * Start a created or exited machine. Returns when its main process runs (or has run), or failed to:
- * then e->code is one of ENGINE_EXIT_*. ret_conn non-NULL: attached from the first byte on.
+ * then e->code is one of ENGINE_EXIT_*. ret_conn non-NULL: attached from the first byte on. That a
+ * template did not fit, so that it had to boot, is logged as a warning.
  */
 #define ENGINE_EXIT_FAILED   1125 /* 125: the machine could not be started */
 #define ENGINE_EXIT_NOEXEC   1126

@@ -101,6 +101,12 @@ static int frame_wait(struct machine_conn *c, struct agent_frame *f, size_t *ret
 	}
 }
 
+void machine_notice_get(const struct agent_frame *f, char ret[CTL_NOTICE_MAX + 1])
+{
+	snprintf(ret, CTL_NOTICE_MAX + 1, "%.*s", (int)MIN_OF(f->payload.len, CTL_NOTICE_MAX),
+		 (const char *)f->payload.data);
+}
+
 int machine_failure_get(const struct agent_frame *f, struct err *e)
 {
 	char text[300];
@@ -124,10 +130,16 @@ int machine_failure_get(const struct agent_frame *f, struct err *e)
 /* Up to AGENT_STARTED. */
 static int started_wait(struct machine_conn *c, struct err *e)
 {
+	char notice[CTL_NOTICE_MAX + 1];
 	struct agent_frame f;
 	size_t len;
-	int rc = frame_wait(c, &f, &len, e);
+	int rc;
 
+	while ((rc = frame_wait(c, &f, &len, e)) > 0 && f.type == CTL_NOTICE) {
+		machine_notice_get(&f, notice);
+		log_warn("%s", notice);
+		buf_consume(&c->in, len);
+	}
 	if (rc < 0)
 		return rc;
 	if (rc == 0)

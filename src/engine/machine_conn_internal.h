@@ -21,6 +21,8 @@ struct machine_conn {
 
 /* "ctrl-p,ctrl-q", "a", "ctrl-\\": as Docker has them. "" is none, NULL the usual ones. */
 must_check int machine_keys_parse(struct machine_conn *c, const char *keys, struct err *e);
+/* The text of a CTL_NOTICE. */
+void machine_notice_get(const struct agent_frame *f, char ret[CTL_NOTICE_MAX + 1]);
 /* What an AGENT_ERROR or AGENT_FAILED says. */
 must_check int machine_failure_get(const struct agent_frame *f, struct err *e);
 

@@ -61,10 +61,16 @@ struct pump {
 
 static int frame_handle(struct pump *p, const struct agent_frame *f, struct err *e)
 {
+	char notice[CTL_NOTICE_MAX + 1];
 	uint32_t status;
 	bool was_oom;
 
 	switch (f->type) {
+	case CTL_NOTICE:
+		machine_notice_get(f, notice);
+		if (p->ops && p->ops->notice)
+			p->ops->notice(p->ops->arg, notice);
+		return 0;
 	case AGENT_STDOUT:
 	case AGENT_STDERR:
 		if (f->payload.len == 0 || !p->ops)

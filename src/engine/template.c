@@ -110,6 +110,26 @@ int template_get(struct engine *g, const struct template_want *w, struct templat
 	return rc;
 }
 
+/* Depth image is made of depth machine: when that does not fit, both are made anew, once. */
+static int template_build_or_renew(struct engine *g, const struct template_want *w,
+				   enum template_depth depth, const char *key,
+				   struct template *ret, struct err *e)
+{
+	struct template_want base = *w;
+	char base_key[65];
+
+	if (template_build(g, w, depth, key, ret, e) == 0)
+		return 0;
+	if (e->code != ESTALE || depth != TEMPLATE_IMAGE)
+		return -e->code;
+	log_warn("%s; it is made anew", e->msg);
+	base.image_id = NULL;
+	if (template_key(g, &base, TEMPLATE_MACHINE, base_key, e) < 0 ||
+	    template_drop(g, base_key, e) < 0 || template_make(g, &base, e) < 0)
+		return -e->code;
+	return template_build(g, w, depth, key, ret, e);
+}
+
 int template_make(struct engine *g, const struct template_want *w, struct err *e)
 {
 	enum template_depth depth = w->image_id ? TEMPLATE_IMAGE : TEMPLATE_MACHINE;
@@ -135,7 +155,7 @@ int template_make(struct engine *g, const struct template_want *w, struct err *e
 	if (template_disk_sweep(s, &freed, &why) < 0)
 		log_warn("%s", why.msg); /* it only takes space */
 	if (kernel_digest(g, w->kernel, name, digest, e) < 0 ||
-	    template_build(g, w, depth, key, &t, e) < 0)
+	    template_build_or_renew(g, w, depth, key, &t, e) < 0)
 		return -e->code;
 	named.kernel = name; /* what the default is today */
 	rc = template_disk_save(s, &t, &named, e);
@@ -270,6 +290,16 @@ static int prune_one(struct store *s, const char *key, uint64_t *io_freed, struc
 	if (template_lock(s, key, &lock, e) < 0)
 		return -e->code;
 	return template_remove(s, key, io_freed, e);
+}
+
+int template_drop(struct engine *g, const char *key, struct err *e)
+{
+	uint64_t freed = 0;
+	struct store *s;
+
+	if (engine_store_need(g, &s, e) < 0)
+		return -e->code;
+	return template_key_is_valid(key) ? prune_one(s, key, &freed, e) : 0;
 }
 
 int engine_template_prune(struct engine *g, uint64_t *ret_freed, struct err *e)

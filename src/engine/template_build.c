@@ -257,10 +257,13 @@ static int build_run(struct build *b, enum template_depth depth, struct err *e)
 	log_trace("template: launched");
 	rc = guest_prepare(b, depth, e);
 	if (rc < 0) {
-		char why[300] = "";
+		char why[400] = "";
+		enum vm_end end = VM_END_LOST;
 
 		if (has_ended(b)) /* then that is the reason */
-			b->w->driver->end_reason(b->vm, why, sizeof(why));
+			end = b->w->driver->end_reason(b->vm, why, sizeof(why));
+		if (depth == TEMPLATE_IMAGE && end == VM_END_TEMPLATE)
+			return err_plain(e, ESTALE, "%s", why);
 		return *why ? err_wrap(e, "%s", why) : rc;
 	}
 	log_trace("template: guest ready");

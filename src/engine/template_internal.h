@@ -49,8 +49,10 @@ must_check int template_mem_seal(int fd, struct err *e);
 must_check int template_hold_get(struct store *s, const char *key, struct template *ret,
 				 int32_t *ret_pid, struct err *e);
 must_check int template_hold_start(struct engine *g, const struct template *t, struct err *e);
+
 /* ---- template_build.c ---- */
 
+/* -ESTALE: the template of depth machine that it is made of does not fit here. */
 must_check int template_build(struct engine *g, const struct template_want *w,
 			      enum template_depth depth, const char *key, struct template *ret,
 			      struct err *e);

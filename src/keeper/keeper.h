@@ -50,6 +50,11 @@ struct keeper {
 	bool wants_image_template;
 	enum template_depth depth;
 	bool is_cold, has_orders;
+	bool is_fresh;          /* it never ran before */
+	bool has_heard;         /* the guest has said something */
+	bool avoids_template;   /* that did not fit: see keeper_again.c */
+	bool is_template_bad;   /* as keeper_launch() found */
+	uint16_t rows, cols;    /* of the terminal that asked for the start; 0: not told */
 	uint64_t image_len;
 	int net_fd;                   /* passt's end of the VMM's network; -1: none, or given up */
 	struct loop_watch *net_watch; /* until the guest talks */
@@ -88,8 +93,18 @@ struct keeper {
 
 /* ---- keeper_boot.c ---- */
 must_check int keeper_launch(struct keeper *k, struct err *e);
+/* Watch what was launched; the guest has so long to start its process. */
+must_check int keeper_watch(struct keeper *k, struct err *e);
+/* The VMM and all that lives with it: killed, waited for, closed. */
+void keeper_vm_done(struct keeper *k);
 /* Orders to the guest: who it is, its root, what to run. */
 must_check int keeper_order(struct keeper *k, struct err *e);
+
+/* ---- keeper_again.c: a template that does not fit ---- */
+/* It is removed, and what is launched next boots. Who looks at the machine is told `why`. */
+void keeper_template_avoid(struct keeper *k, const char *why);
+/* The VMM has ended: start once more, if that was the template's fault. False: it was not. */
+bool keeper_start_again(struct keeper *k, enum vm_end end, const char *why);
 
 /* ---- keeper_disks.c: volumes and disks ---- */
 /* Whether a template has slots for those of the config. */

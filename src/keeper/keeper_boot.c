@@ -5,7 +5,7 @@
  * The VMM is launched as early as its descriptors allow; what else a start needs is done while it
  * comes up. Ways, from fast to slow: restore of the image's template (fresh machines only: in it
  * the empty writable layer is mounted), restore of the machine template, cold boot (where asked,
- * and with bind mounts, and more disks than templates have slots for).
+ * with more disks than templates have slots for, and where a template did not fit).
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -42,7 +42,6 @@ struct boot { /* what a launch holds for its duration */
 	struct vm_disk_part parts[VM_PARTS_MAX];
 	int writable_fd, parent_fd, disk_fd, mem_fd, agent_fd, console_fd, net_fd;
 	struct disks_open extra;
-	bool is_fresh; /* never ran before */
 };
 
 static void boot_done(struct boot *b)
@@ -89,7 +88,7 @@ static int template_take(struct keeper *k, struct boot *b, struct err *e)
 {
 	struct template_want w = k->want;
 
-	w.image_id = b->is_fresh ? k->config.image_id : NULL;
+	w.image_id = k->is_fresh ? k->config.image_id : NULL;
 	if (template_get(k->g, &w, &b->t, e) == 0)
 		return 0;
 	if (e->code != ENOENT)
@@ -104,7 +103,7 @@ static int boot_kind(struct keeper *k, struct boot *b, struct err *e)
 {
 	bool has_binds = binds_count(&k->config) > 0;
 
-	k->is_cold = k->config.no_template || has_binds || !disks_fit_template(&k->config) ||
+	k->is_cold = k->config.no_template || k->avoids_template || has_binds || !disks_fit_template(&k->config) ||
 		     !(k->driver->caps & VM_CAP_TEMPLATE);
 	if (!k->is_cold) {
 		if (template_take(k, b, e) < 0)
@@ -120,6 +119,7 @@ static int boot_kind(struct keeper *k, struct boot *b, struct err *e)
 		snprintf(k->state.template_key, sizeof(k->state.template_key), "%s", b->t.key);
 		return 0;
 	}
+	k->wants_image_template = k->avoids_template; /* for the next one */
 	snprintf(k->state.boot, sizeof(k->state.boot), "cold");
 	k->state.template_key[0] = '\0';
 	b->spec.boot = VM_BOOT_COLD;
@@ -184,9 +184,13 @@ static int layer_open(struct keeper *k, struct boot *b, struct err *e)
 
 	if (parent_open(k, &b->parent_fd, e) < 0)
 		return -e->code;
-	if (b->is_fresh)
-		return disk_layer_create(k->data_fd, MACHINE_WRITABLE_NAME, b->parent_fd, from,
-					 &b->writable_fd, e);
+	if (k->is_fresh) {
+		int rc = disk_layer_create(k->data_fd, MACHINE_WRITABLE_NAME, b->parent_fd, from,
+					   &b->writable_fd, e);
+
+		k->is_template_bad = rc < 0 && from >= 0;
+		return rc;
+	}
 	return disk_layer_open(k->data_fd, MACHINE_WRITABLE_NAME, &b->writable_fd, e);
 }
 
@@ -369,7 +373,7 @@ static bool is_fresh(const struct keeper *k)
 	return faccessat(k->data_fd, MACHINE_WRITABLE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }
 
-int keeper_launch(struct keeper *k, struct err *e)
+static int launch(struct keeper *k, struct err *e)
 {
 	struct boot *b = calloc(1, sizeof(*b));
 	int rc;
@@ -386,13 +390,25 @@ int keeper_launch(struct keeper *k, struct err *e)
 		return -e->code;
 	}
 	want_fill(k);
-	b->is_fresh = is_fresh(k);
+	k->is_fresh = is_fresh(k);
 	shape_spec(&k->want, k->config.id, &b->spec);
 	rc = boot_run(k, b, e);
-	if (rc < 0 && b->is_fresh) /* nothing ran on it */
+	if (rc < 0 && k->is_fresh) /* nothing ran on it */
 		(void)unlinkat(k->data_fd, MACHINE_WRITABLE_NAME, 0);
 	boot_done(b);
 	free(b);
+	return rc;
+}
+
+int keeper_launch(struct keeper *k, struct err *e)
+{
+	int rc = launch(k, e);
+
+	if (rc < 0 && k->is_template_bad) {
+		k->is_template_bad = false;
+		keeper_template_avoid(k, e->msg);
+		rc = launch(k, e);
+	}
 	return rc;
 }
 

@@ -187,6 +187,7 @@ static void frames_handle(struct keeper *k)
 		if (rc <= 0)
 			break;
 		used += len;
+		k->has_heard = true;
 		if ((f.type == AGENT_STDOUT || f.type == AGENT_STDERR) &&
 		    f.payload.len > AGENT_DATA_MAX)
 			garbage(k, "a data frame is too long");

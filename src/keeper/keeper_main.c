@@ -24,11 +24,13 @@
 static void vm_ended(void *arg, uint32_t events)
 {
 	struct keeper *k = arg;
-	char why[300];
+	enum vm_end end;
+	char why[400];
 
 	(void)events;
-	k->driver->end_reason(k->vm, why, sizeof(why));
-	keeper_machine_lost(k, why);
+	end = k->driver->end_reason(k->vm, why, sizeof(why));
+	if (!keeper_start_again(k, end, why))
+		keeper_machine_lost(k, why);
 }
 
 static void on_signal(void *arg, int signo)
@@ -45,7 +47,17 @@ static uint32_t start_timeout_ms(void)
 	return (uint32_t)(s < 1 || s > START_LIMIT_S ? START_TIMEOUT_S : s) * 1000;
 }
 
-static int watches_set(struct keeper *k, struct err *e)
+int keeper_watch(struct keeper *k, struct err *e)
+{
+	if (link_open(k, e) < 0 || servers_watch(k, e) < 0 ||
+	    loop_watch_fd(k->loop, k->driver->pidfd(k->vm), EPOLLIN, vm_ended, k, &k->vm_watch, e) <
+		    0)
+		return -e->code;
+	loop_timer_arm(k->start_timer, start_timeout_ms());
+	return 0;
+}
+
+static int signals_watch(struct keeper *k, struct err *e)
 {
 	sigset_t set;
 
@@ -53,13 +65,7 @@ static int watches_set(struct keeper *k, struct err *e)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	if (link_open(k, e) < 0 || servers_watch(k, e) < 0 ||
-	    loop_watch_fd(k->loop, k->driver->pidfd(k->vm), EPOLLIN, vm_ended, k, &k->vm_watch, e) <
-		    0 ||
-	    loop_signals(k->loop, &set, on_signal, k, e) < 0)
-		return -e->code;
-	loop_timer_arm(k->start_timer, start_timeout_ms());
-	return 0;
+	return loop_signals(k->loop, &set, on_signal, k, e);
 }
 
 static int machine_start(struct keeper *k, const char *id, struct err *e)
@@ -67,13 +73,15 @@ static int machine_start(struct keeper *k, const char *id, struct err *e)
 	if (record_open(k, id, e) < 0)
 		return -e->code;
 	log_trace("keeper: record");
+	k->state.boot_reason[0] = '\0';
 	if (keeper_launch(k, e) < 0)
 		return -e->code;
 	k->state.error[0] = '\0';
 	k->state.was_oom = false;
 	/* who wants a machine that never comes up to end must reach us; nobody reads "running" yet
 	 */
-	if (keeper_end_init(k, e) < 0 || watches_set(k, e) < 0 || sessions_listen(k, e) < 0)
+	if (keeper_end_init(k, e) < 0 || keeper_watch(k, e) < 0 || signals_watch(k, e) < 0 ||
+	    sessions_listen(k, e) < 0)
 		return -e->code;
 	return k->is_cold ? 0 : keeper_order(k, e);
 }
@@ -102,7 +110,7 @@ static void disk_end(struct keeper *k)
 		log_warn("writable layer: %s", e.msg);
 }
 
-static void vm_done(struct keeper *k)
+void keeper_vm_done(struct keeper *k)
 {
 	loop_watch_drop(k->vm_watch);
 	k->vm_watch = NULL;
@@ -116,11 +124,11 @@ static void vm_done(struct keeper *k)
 static void keeper_done(struct keeper *k)
 {
 	if (k->is_end_due) {
-		vm_done(k);
+		keeper_vm_done(k);
 		keeper_end_tell(k);
 	}
 	sessions_free(k);
-	vm_done(k);
+	keeper_vm_done(k);
 	servers_stop(k);
 	log_file_done(&k->log);
 	loop_timer_drop(k->start_timer);
@@ -146,6 +154,8 @@ static int run(struct keeper *k, char **a, struct err *e)
 	struct session *first = NULL;
 	int rc;
 
+	k->rows = attach.rows;
+	k->cols = attach.cols;
 	if (loop_new(&k->loop, e) < 0 || session_new(k, START_FD, &first, e) < 0)
 		return -e->code;
 	rc = engine_open(&o, &k->g, e);

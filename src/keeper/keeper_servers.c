@@ -162,10 +162,13 @@ void servers_stop(struct keeper *k)
 {
 	loop_watch_drop(k->net_watch);
 	loop_watch_drop(k->passt_watch);
+	k->net_watch = k->passt_watch = NULL;
 	passt_stop(&k->passt);
 	fd_drop(&k->net_fd);
 	for (uint32_t i = 0; i < k->n_shares; i++) {
 		loop_watch_drop(k->share_watches[i]);
+		k->share_watches[i] = NULL;
 		virtiofsd_stop(&k->shares[i]);
 	}
+	k->n_shares = 0;
 }

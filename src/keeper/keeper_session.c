@@ -234,6 +234,19 @@ void sessions_output(struct keeper *k, const struct agent_frame *f)
 		credit_give(k, AGENT_STREAM_MAIN, k->main_unread);
 }
 
+/* Of the record: shorter than CTL_NOTICE_MAX. */
+static void sessions_notice(struct keeper *k, const char *text)
+{
+	struct session *next;
+
+	for (struct session *s = k->sessions; s; s = next) {
+		next = s->next;
+		if (s->kind == SESSION_ATTACH && !s->is_closing)
+			(void)session_reply(
+				s, agent_put(&s->out, CTL_NOTICE, 0, text, strlen(text)));
+	}
+}
+
 void sessions_started(struct keeper *k, const struct agent_frame *f)
 {
 	struct timespec now;
@@ -241,6 +254,8 @@ void sessions_started(struct keeper *k, const struct agent_frame *f)
 	struct err e = { 0 };
 
 	log_trace("keeper: main process runs");
+	if (k->avoids_template)
+		sessions_notice(k, k->state.boot_reason);
 	loop_timer_disarm(k->start_timer);
 	k->phase = KEEPER_RUNNING;
 	k->main_in_credit = AGENT_WINDOW;
@@ -310,6 +325,8 @@ void sessions_main_end(struct keeper *k, uint32_t code)
 {
 	struct session *next;
 
+	if (*k->state.error)
+		sessions_notice(k, k->state.error);
 	for (struct session *s = k->sessions; s; s = next) {
 		next = s->next;
 		if (s->is_closing)

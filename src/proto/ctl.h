@@ -13,6 +13,9 @@
  *   AGENT_RUN             the same, for one more process (exec)
  *   CTL_STOP, CTL_WAIT    AGENT_EXITED when the machine has ended
  *   AGENT_SIGNAL          AGENT_OK, to the main process
+ *
+ * CTL_NOTICE comes before AGENT_STARTED or AGENT_EXITED of an attached session, when there is
+ * something to say of the start or the end.
  */
 #ifndef CTL_H
 #define CTL_H
@@ -23,9 +26,11 @@ enum ctl_type {
 	CTL_ATTACH = 200, /* struct ctl_attach */
 	CTL_STOP,         /* u32 seconds until it is killed; CTL_STOP_DEFAULT */
 	CTL_WAIT,
+	CTL_NOTICE, /* from the keeper: text for people, at most CTL_NOTICE_MAX bytes */
 };
 
 #define CTL_STOP_DEFAULT 0xffffffffU
+#define CTL_NOTICE_MAX   400U
 
 enum ctl_attach_flags {
 	CTL_ATTACH_STDIN = 1 << 0,

@@ -50,6 +50,7 @@ static const struct field state_fields[] = {
 	STA(vmm_pid, F_I32),       STA(driver, F_TEXT),     STA(accel, F_TEXT),
 	STA(accel_reason, F_TEXT), STA(boot, F_TEXT),       STA(template_key, F_TEXT),
 	STA(kernel, F_TEXT),       STA(ip, F_TEXT),         STA(mac, F_TEXT),
+	STA(boot_reason, F_TEXT),
 };
 
 struct list_field {

@@ -94,6 +94,7 @@ struct machine_state {
 	int32_t keeper_pid, vmm_pid;
 	char driver[16], accel[16], accel_reason[160]; /* of the last start */
 	char boot[16];              /* "image", "machine", "cold": how the last start came up */
+	char boot_reason[256];      /* why it is "cold" and should not be; else "" */
 	char template_key[65];      /* that it is a clone of; "" of a cold one */
 	char kernel[64];            /* that it ran */
 	struct machine_port *ports; /* as published, host_port filled in */
