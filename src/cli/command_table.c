@@ -40,6 +40,9 @@
 	LIST("add-host", 0, add_hosts, "name:ip", "Add a line to the machine's /etc/hosts"),       \
 		LIST("attach", 'a', attach, "stream", "Attach to stdin, stdout or stderr"),        \
 		TEXT("cidfile", 0, cidfile, "file", "Write the machine's id to a new file"),       \
+		TEXT_IS("cpu-model", 0, cpu_model, "name",                                         \
+			"Processor that the machine sees: host, baseline-v2, baseline-v3",         \
+			"host"),                                                                   \
 		TEXT("cpus", 0, cpus, "number", "Number of processors"),                           \
 		LIST("dns", 0, dns, "ip", "Name server of the machine"),                           \
 		TEXT_IS("driver", 0, driver, "name", "What runs the machine: auto, kvm, qemu",     \

@@ -44,7 +44,8 @@ static int texts_apply(const struct run_options *o, struct machine_config *c, st
 	    text_copy(&c->stop_signal, o->stop_signal, e) < 0 ||
 	    text_copy(&c->platform, o->platform, e) < 0 ||
 	    text_fit(c->name, sizeof(c->name), "name", o->name, e) < 0 ||
-	    text_fit(c->driver, sizeof(c->driver), "driver", o->driver, e) < 0)
+	    text_fit(c->driver, sizeof(c->driver), "driver", o->driver, e) < 0 ||
+	    text_fit(c->cpu_model, sizeof(c->cpu_model), "cpu-model", o->cpu_model, e) < 0)
 		return -e->code;
 	return text_fit(c->kernel, sizeof(c->kernel), "kernel", o->kernel, e);
 }

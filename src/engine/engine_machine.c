@@ -266,6 +266,17 @@ static int kernel_check(struct engine *g, const struct machine_config *c, struct
 	return *c->kernel ? kernel_digest(g, c->kernel, name, digest, e) : 0;
 }
 
+/* "auto" is chosen at the start, and looked at then. */
+static int driver_check(const struct machine_config *c, struct err *e)
+{
+	const struct vm_driver_ops *d;
+
+	if (strcmp(c->driver, SHAPE_DRIVER_AUTO) == 0)
+		return 0;
+	d = vm_driver_find(c->driver, e);
+	return d ? shape_cpu_model_check(d, c->cpu_model, e) : -e->code;
+}
+
 static unsigned depth_of(const struct machine_mount *m)
 {
 	unsigned n = 0;
@@ -300,8 +311,7 @@ int engine_machine_create(struct engine *g, struct machine_config *c, struct err
 	c->created_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	if (!*c->driver)
 		snprintf(c->driver, sizeof(c->driver), SHAPE_DRIVER_AUTO);
-	if ((strcmp(c->driver, SHAPE_DRIVER_AUTO) != 0 && !vm_driver_find(c->driver, e)) ||
-	    kernel_check(g, c, e) < 0)
+	if (driver_check(c, e) < 0 || kernel_check(g, c, e) < 0)
 		return -e->code;
 	mounts_sort(c);
 	if (volumes_bring(g, c, e) == 0 && record_add(db, c, e) == 0)

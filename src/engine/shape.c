@@ -36,10 +36,29 @@ static uid_t vmm_uid(const char *name)
 	return VMM_UID_FIRST + (uid_t)(strtoul(hex, NULL, 16) % VMM_UID_COUNT);
 }
 
+uint32_t shape_share_slots(uint32_t n)
+{
+	static const uint32_t sizes[] = { 0, 2, SHAPE_SHARES_MAX };
+	size_t i = 0;
+
+	while (i + 1 < ARRAY_SIZE(sizes) && sizes[i] < n)
+		i++;
+	return sizes[i];
+}
+
+int shape_cpu_model_check(const struct vm_driver_ops *d, const char *model, struct err *e)
+{
+	if (!*model || strcmp(model, SHAPE_CPU_MODEL) == 0 || d->caps & VM_CAP_CPU_MODEL)
+		return 0;
+	return err_plain(e, ENOTSUP, "--cpu-model %s: driver %s has host only, driver kvm has it",
+			 model, d->name);
+}
+
 void shape_spec(const struct template_want *w, const char *name, struct vm_spec *ret)
 {
 	*ret = (struct vm_spec){
 		.cpus = w->cpus,
+		.cpu_model = w->cpu_model,
 		.mem_bytes = w->mem_bytes,
 		.kernel_fd = -1,
 		.initrd_fd = -1,
@@ -47,6 +66,7 @@ void shape_spec(const struct template_want *w, const char *name, struct vm_spec 
 		.state_fd = -1,
 		.mem_fd = -1,
 		.n_disks = TEMPLATE_DISK_COUNT + TEMPLATE_DISK_SPARE,
+		.n_shares = w->n_shares,
 		.has_net = w->has_net,
 		.net_fd = -1,
 		.agent_fd = -1,
@@ -60,6 +80,10 @@ void shape_spec(const struct template_want *w, const char *name, struct vm_spec 
 						  .is_readonly = i == TEMPLATE_DISK_IMAGE,
 						  .fd = -1,
 						  .size = 512 };
+	for (uint32_t i = 0; i < ret->n_shares; i++) {
+		snprintf(ret->shares[i].tag, sizeof(ret->shares[i].tag), "share%u", i);
+		ret->shares[i].sock_fd = -1;
+	}
 }
 
 static int boot_id_read(char *ret, size_t len)

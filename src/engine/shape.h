@@ -11,9 +11,17 @@
 
 #define SHAPE_MEM_DEFAULT  (512ULL << 20)
 #define SHAPE_CPUS_DEFAULT 1U
+#define SHAPE_CPU_MODEL    "host"
+#define SHAPE_SHARES_MAX   6U /* directories of a machine that is cloned */
 #define SHAPE_CMDLINE                                                                              \
 	"quiet loglevel=1 panic=-1 reboot=k mitigations=off random.trust_cpu=on "                  \
 	"rcupdate.rcu_expedited=1 cryptomgr.notests net.ifnames=0"
+
+/*
+ * How many slots for shared directories the template of a machine with `n` has: few sizes, so that
+ * there are few templates. A machine without any has none to carry.
+ */
+uint32_t shape_share_slots(uint32_t n /* SHAPE_SHARES_MAX at most */);
 
 /* A spec with slots empty, no memory and nothing to boot yet; all descriptors -1. name: of a
  * machine or template, hex digits: the VMM's user is derived from it. */
@@ -24,6 +32,10 @@ void shape_spec(const struct template_want *w, const char *name, struct vm_spec 
 /* The driver for a name; "auto" or "" is our own VMM where KVM runs guests, else QEMU. */
 must_check int shape_driver(struct engine *g, const char *name, const struct vm_driver_ops **ret,
 			    struct err *e);
+
+/* -ENOTSUP: this driver does not have the processor model. */
+must_check int shape_cpu_model_check(const struct vm_driver_ops *d, const char *model,
+				     struct err *e);
 
 /* What the driver says of this host, from a cache in RUN as long as it holds. */
 must_check int shape_driver_info(struct engine *g, const struct vm_driver_ops *d,

@@ -25,7 +25,7 @@
 #include "shape.h"
 #include "template_internal.h"
 
-#define TEMPLATE_VERSION 4 /* counts up when guest or host expect another state in a template */
+#define TEMPLATE_VERSION 5 /* counts up when guest or host expect another state in a template */
 #define WORKER           "caisson-template"
 #define JSON_LIMIT       65536U
 
@@ -47,9 +47,9 @@ int template_key(struct engine *g, const struct template_want *w, enum template_
 	if (shape_driver_info(g, w->driver, &info, e) < 0 ||
 	    kernel_digest(g, w->kernel, name, digest, e) < 0)
 		return -e->code;
-	if (buf_addf(&b, "%d %s %s %s %" PRIu64 " %u %d " SHAPE_CMDLINE, TEMPLATE_VERSION,
-		     w->driver->name, info.fingerprint, digest, w->mem_bytes, w->cpus,
-		     w->has_net) < 0 ||
+	if (buf_addf(&b, "%d %s %s %s %" PRIu64 " %u %d %s %u " SHAPE_CMDLINE, TEMPLATE_VERSION,
+		     w->driver->name, info.fingerprint, digest, w->mem_bytes, w->cpus, w->has_net,
+		     w->cpu_model ? w->cpu_model : SHAPE_CPU_MODEL, w->n_shares) < 0 ||
 	    (depth == TEMPLATE_IMAGE &&
 	     buf_addf(&b, " %s %" PRIu64, w->image_id, w->disk_bytes) < 0))
 		return err_set(e, ENOMEM, "template");
@@ -170,7 +170,7 @@ int template_make(struct engine *g, const struct template_want *w, struct err *e
 int template_make_in_background(struct engine *g, const struct template_want *w, struct err *e)
 {
 	struct store *s;
-	char path[4096], mem[32], cpus[16], disk[32];
+	char path[4096], mem[32], cpus[16], disk[32], shares[16];
 	const char *argv[] = { WORKER,
 			       "make",
 			       NULL,
@@ -182,6 +182,8 @@ int template_make_in_background(struct engine *g, const struct template_want *w,
 			       w->has_net ? "1" : "0",
 			       w->image_id ? w->image_id : "",
 			       disk,
+			       w->cpu_model ? w->cpu_model : SHAPE_CPU_MODEL,
+			       shares,
 			       NULL };
 	struct child_spec spec = { .path = path,
 				   .argv = argv,
@@ -199,6 +201,7 @@ int template_make_in_background(struct engine *g, const struct template_want *w,
 	snprintf(mem, sizeof(mem), "%" PRIu64, w->mem_bytes);
 	snprintf(cpus, sizeof(cpus), "%u", w->cpus);
 	snprintf(disk, sizeof(disk), "%" PRIu64, w->disk_bytes);
+	snprintf(shares, sizeof(shares), "%u", w->n_shares);
 	if (child_spawn(&spec, &pid, NULL, e) < 0)
 		return -e->code;
 	return child_wait(pid, &status, e); /* it forks at once: nobody is left to wait for it */

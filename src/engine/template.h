@@ -36,7 +36,9 @@ struct template_want {
 	uint64_t mem_bytes;
 	uint32_t cpus;
 	bool has_net;
-	const char *image_id; /* NULL: depth machine */
+	const char *cpu_model; /* NULL: as the host's */
+	uint32_t n_shares;     /* slots for shared directories */
+	const char *image_id;  /* NULL: depth machine */
 	uint64_t disk_bytes;  /* of the writable layer, depth image */
 };
 

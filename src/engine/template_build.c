@@ -264,7 +264,7 @@ static int build_run(struct build *b, enum template_depth depth, struct err *e)
 			end = b->w->driver->end_reason(b->vm, why, sizeof(why));
 		if (depth == TEMPLATE_IMAGE && end == VM_END_TEMPLATE)
 			return err_plain(e, ESTALE, "%s", why);
-		return *why ? err_wrap(e, "%s", why) : rc;
+		return *why ? err_plain(e, e->code, "%s", why) : rc;
 	}
 	log_trace("template: guest ready");
 	return freeze(b, e);

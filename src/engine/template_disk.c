@@ -18,6 +18,7 @@
 #include "fdio.h"
 #include "json_text.h"
 #include "kernel.h"
+#include "shape.h"
 #include "template_internal.h"
 
 #define FRESH      ".new"
@@ -160,18 +161,30 @@ static uint64_t fd_size(int fd)
 	return fd < 0 || fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
 }
 
+/* For people: what most have is not said. */
+static void shape_text(const struct template_want *w, const char *model, char *ret, size_t len)
+{
+	int n = snprintf(ret, len, "%" PRIu64 "M,%ucpu,%s", w->mem_bytes >> 20, w->cpus,
+			 w->has_net ? "net" : "nonet");
+
+	if (w->n_shares)
+		n += snprintf(ret + n, len - (size_t)n, ",%ushares", w->n_shares);
+	if (strcmp(model, SHAPE_CPU_MODEL) != 0)
+		snprintf(ret + n, len - (size_t)n, ",%s", model);
+}
+
 static int json_write(int dir_fd, const struct template *t, const struct template_want *w,
 		      struct err *e)
 {
 	struct timespec now;
 	auto_free char *text = NULL;
+	const char *model = w->cpu_model ? w->cpu_model : SHAPE_CPU_MODEL;
 	char shape[96];
 	json_t *j;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	snprintf(shape, sizeof(shape), "%" PRIu64 "M,%ucpu,%s", w->mem_bytes >> 20, w->cpus,
-		 w->has_net ? "net" : "nonet");
-	j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:s,s:i,s:b,s:I}", "key", t->key,
+	shape_text(w, model, shape, sizeof(shape));
+	j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:s,s:i,s:b,s:I,s:s,s:i}", "key", t->key,
 		      "depth", t->depth == TEMPLATE_IMAGE ? "image" : "machine", "image",
 		      w->image_id ? w->image_id : "", "kernel", w->kernel ? w->kernel : "", "shape",
 		      shape, "created", (json_int_t)now.tv_sec, "size",
@@ -180,7 +193,8 @@ static int json_write(int dir_fd, const struct template *t, const struct templat
 		      "mem_bytes", (json_int_t)t->mem_bytes, "state_len",
 		      (json_int_t)fd_size(t->state_fd), "writable_len",
 		      (json_int_t)fd_size(t->writable_fd), "driver", w->driver->name, "cpus",
-		      (int)w->cpus, "has_net", w->has_net, "disk_bytes", (json_int_t)w->disk_bytes);
+		      (int)w->cpus, "has_net", w->has_net, "disk_bytes", (json_int_t)w->disk_bytes,
+		      "cpu_model", model, "shares", (int)w->n_shares);
 	text = json_text(j, JSON_COMPACT);
 	json_decref(j);
 	if (!text)

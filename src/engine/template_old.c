@@ -33,6 +33,8 @@ static bool is_current(struct engine *g, const json_t *j)
 				   .mem_bytes = number_of(j, "mem_bytes"),
 				   .cpus = (uint32_t)number_of(j, "cpus"),
 				   .has_net = json_is_true(json_object_get(j, "has_net")),
+				   .cpu_model = text_of(j, "cpu_model"),
+				   .n_shares = (uint32_t)number_of(j, "shares"),
 				   .image_id = *image ? image : NULL,
 				   .disk_bytes = number_of(j, "disk_bytes") };
 	struct err e = { 0 };

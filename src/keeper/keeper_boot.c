@@ -5,7 +5,7 @@
  * The VMM is launched as early as its descriptors allow; what else a start needs is done while it
  * comes up. Ways, from fast to slow: restore of the image's template (fresh machines only: in it
  * the empty writable layer is mounted), restore of the machine template, cold boot (where asked,
- * with more disks than templates have slots for, and where a template did not fit).
+ * with more disks or directories than templates have slots for, and where a template did not fit).
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -68,6 +68,12 @@ static uint32_t binds_count(const struct machine_config *c)
 	return n;
 }
 
+/* Whether templates can have slots for what is bound: where memory is not shared with servers. */
+static bool has_share_slots(const struct keeper *k)
+{
+	return k->driver->caps & VM_CAP_FUSE && binds_count(&k->config) <= SHAPE_SHARES_MAX;
+}
+
 static void want_fill(struct keeper *k)
 {
 	const struct machine_config *c = &k->config;
@@ -78,6 +84,8 @@ static void want_fill(struct keeper *k)
 		.mem_bytes = c->mem_bytes ? align_up(c->mem_bytes, MEM_GRAIN) : SHAPE_MEM_DEFAULT,
 		.cpus = c->cpus ? c->cpus : SHAPE_CPUS_DEFAULT,
 		.has_net = c->has_network,
+		.cpu_model = *c->cpu_model ? c->cpu_model : SHAPE_CPU_MODEL,
+		.n_shares = has_share_slots(k) ? shape_share_slots(binds_count(c)) : 0,
 		.disk_bytes = c->disk_bytes ? align_up(c->disk_bytes, 1U << 20) : DISK_SIZE_DEFAULT,
 	};
 }
@@ -103,7 +111,8 @@ static int boot_kind(struct keeper *k, struct boot *b, struct err *e)
 {
 	bool has_binds = binds_count(&k->config) > 0;
 
-	k->is_cold = k->config.no_template || k->avoids_template || has_binds || !disks_fit_template(&k->config) ||
+	k->is_cold = k->config.no_template || k->avoids_template ||
+		     (has_binds && !has_share_slots(k)) || !disks_fit_template(&k->config) ||
 		     !(k->driver->caps & VM_CAP_TEMPLATE);
 	if (!k->is_cold) {
 		if (template_take(k, b, e) < 0)
@@ -124,6 +133,7 @@ static int boot_kind(struct keeper *k, struct boot *b, struct err *e)
 	k->state.template_key[0] = '\0';
 	b->spec.boot = VM_BOOT_COLD;
 	b->spec.mem = VM_MEM_ANON;
+	b->spec.n_shares = 0; /* as many as there are */
 	if (has_binds &&
 	    !(k->driver->caps & VM_CAP_FUSE)) { /* the servers see the guest's memory */
 		b->mem_fd = memfd_create("caisson-memory", MFD_CLOEXEC);
@@ -290,9 +300,9 @@ static int shares_start(struct keeper *k, struct boot *b, struct err *e)
 		snprintf(name, sizeof(name), "share%u", k->n_shares);
 		if (share_start(k, m, name, &k->shares[k->n_shares], e) < 0)
 			return -e->code;
-		snprintf(share->tag, sizeof(share->tag), "%s", name);
-		share->sock_fd = k->shares[k->n_shares].sock;
-		b->spec.n_shares = ++k->n_shares;
+		snprintf(share->tag, sizeof(share->tag), "%s", name); /* as shape_spec() */
+		share->sock_fd = k->shares[k->n_shares++].sock;
+		b->spec.n_shares = MAX_OF(b->spec.n_shares, k->n_shares);
 	}
 	return 0;
 }
@@ -385,7 +395,8 @@ static int launch(struct keeper *k, struct err *e)
 	disks_open_init(&b->extra);
 	b->writable_fd = b->parent_fd = b->disk_fd = b->mem_fd = b->agent_fd = b->console_fd =
 		b->net_fd = -1;
-	if (shape_driver(k->g, k->config.driver, &k->driver, e) < 0) {
+	if (shape_driver(k->g, k->config.driver, &k->driver, e) < 0 ||
+	    shape_cpu_model_check(k->driver, k->config.cpu_model, e) < 0) {
 		free(b);
 		return -e->code;
 	}

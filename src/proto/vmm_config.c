@@ -445,8 +445,6 @@ static int boot_check(const struct vmm_config *c, struct names *n, struct err *e
 
 static int shares_check(const struct vmm_config *c, struct names *n, struct err *e)
 {
-	if (c->n_shares && c->boot != VMM_BOOT_COLD)
-		return err_plain(e, EINVAL, "shared directories need a cold boot");
 	for (uint32_t i = 0; i < c->n_shares; i++) {
 		const char *tag = c->shares[i].tag;
 
@@ -455,7 +453,7 @@ static int shares_check(const struct vmm_config *c, struct names *n, struct err 
 		for (uint32_t j = 0; j < i; j++)
 			if (strcmp(tag, c->shares[j].tag) == 0)
 				return err_plain(e, EINVAL, "two shared directories %s", tag);
-		if (fd_name(n, c->shares[i].sock_fd, FD_ALONE, tag, e) < 0)
+		if (fd_check(n, c->shares[i].sock_fd, FD_MAY, tag, e) < 0)
 			return err_wrap(e, "shared directory");
 	}
 	return 0;

@@ -29,6 +29,7 @@
 #define VMM_LAYERS_MAX      32U  /* files of a VMM_DISK_VHD */
 #define VMM_PARTS_MAX       514U /* of all disks together */
 #define VMM_SHARES_MAX      16U
+#define VMM_DEVICES_MAX     18U /* console, disks, network, random numbers, balloon, shares */
 #define VMM_SECTOR          512U
 #define VMM_DISK_SIZE_MAX   ((uint64_t)INT64_MAX & ~(uint64_t)(VMM_SECTOR - 1)) /* bytes */
 #define VMM_PART_UNIT       4096U
@@ -74,7 +75,7 @@ struct vmm_part {
 
 struct vmm_share { /* a virtio-fs device; the server is at the other end of the socket */
 	char tag[36];
-	int sock_fd;
+	int sock_fd; /* -1: nobody serves it */
 };
 
 struct vmm_config {
@@ -91,7 +92,7 @@ struct vmm_config {
 	struct vmm_part parts[VMM_PARTS_MAX];
 	uint32_t n_parts; /* each is one disk's */
 	struct vmm_share shares[VMM_SHARES_MAX];
-	uint32_t n_shares; /* only with VMM_BOOT_COLD */
+	uint32_t n_shares;
 	bool has_net;      /* if not, the three below are 0, -1, zeros */
 	enum vmm_net net;
 	int net_fd;                /* -1: goes nowhere yet */

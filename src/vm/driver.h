@@ -17,6 +17,7 @@ enum vm_driver_caps {
 	VM_CAP_VHD = 1 << 2,      /* VM_DISK_VHD; else such disks come as VM_DISK_NBD */
 	VM_CAP_FUSE = 1 << 3,     /* shares are served over a socket of FUSE messages, templates
 				     have private memory nevertheless; else vhost-user */
+	VM_CAP_CPU_MODEL = 1 << 4, /* other models than "host" */
 };
 
 struct vm_driver_info {

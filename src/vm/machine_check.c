@@ -157,6 +157,8 @@ static int numbers_check(const struct machine_config *c, struct err *e)
 	if (c->disk_bytes && (c->disk_bytes < DISK_SIZE_MIN || c->disk_bytes > DISK_SIZE_MAX))
 		return err_plain(e, EINVAL, "--storage-opt size= is from %lluMB to %lluGB",
 				 DISK_SIZE_MIN >> 20, DISK_SIZE_MAX >> 30);
+	if (vm_cpu_model_check(c->cpu_model, e) < 0)
+		return -e->code;
 	if (c->stop_timeout_s < -1)
 		return err_plain(e, EINVAL, "invalid stop timeout %" PRId32, c->stop_timeout_s);
 	return 0;

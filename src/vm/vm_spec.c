@@ -64,15 +64,25 @@ static int shares_check(const struct vm_spec *s, struct err *e)
 {
 	if (s->n_shares > VM_SHARES_MAX)
 		return err_plain(e, EINVAL, "more than %u shared directories", VM_SHARES_MAX);
-	if (s->n_shares && s->boot != VM_BOOT_COLD)
-		return err_plain(e, EINVAL, "shared directories need a cold boot");
 	for (uint32_t i = 0; i < s->n_shares; i++)
-		if (!*s->shares[i].tag || s->shares[i].sock_fd < 0 ||
+		if (!*s->shares[i].tag || s->shares[i].sock_fd < -1 ||
 		    strspn(s->shares[i].tag, "abcdefghijklmnopqrstuvwxyz0123456789") !=
 			    strlen(s->shares[i].tag))
 			return err_plain(e, EINVAL, "shared directory %u has no tag or no socket",
 					 i);
 	return 0;
+}
+
+int vm_cpu_model_check(const char *name, struct err *e)
+{
+	static const char *const all[] = { "", "host", "baseline-v2", "baseline-v3" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (strcmp(name, all[i]) == 0)
+			return 0;
+	return err_plain(e, EINVAL,
+			 "there is no processor model \"%s\" (host, baseline-v2, baseline-v3)",
+			 name);
 }
 
 int vm_spec_check(const struct vm_spec *s, struct err *e)
@@ -84,6 +94,8 @@ int vm_spec_check(const struct vm_spec *s, struct err *e)
 	if (s->mem_bytes < VM_MEM_MIN || s->mem_bytes > VM_MEM_MAX || s->mem_bytes % MEM_UNIT)
 		return err_plain(e, EINVAL, "memory of %llu bytes (from 64 MiB, in steps of 2 MiB)",
 				 (unsigned long long)s->mem_bytes);
+	if (vm_cpu_model_check(s->cpu_model ? s->cpu_model : "", e) < 0)
+		return -e->code;
 	if (s->agent_fd < 0)
 		return err_plain(e, EINVAL, "no agent socket");
 	if (s->n_disks > VM_DISKS_MAX)

@@ -16,7 +16,7 @@
 
 #define VM_DISKS_MAX       8U
 #define VM_DISKS_EXTRA_MAX (VM_DISKS_MAX - 2U) /* beside image and writable layer */
-#define VM_EXTRA_MAX       19U                 /* such disks and shares: slots of the machine */
+#define VM_EXTRA_MAX       19U /* such disks and shares, of any driver; kvm has room for fewer */
 #define VM_PARTS_MAX       514U
 #define VM_LAYERS_MAX      32U
 #define VM_SHARES_MAX      16U
@@ -52,7 +52,8 @@ struct vm_disk {
 
 struct vm_share { /* a virtio-fs device; the server is at the other end of the socket */
 	char tag[VM_TAG_MAX + 1];
-	int sock_fd; /* vhost-user, or FUSE messages: as the driver's caps say */
+	int sock_fd; /* vhost-user, or FUSE messages: as the driver's caps say; -1, with the
+			latter: nobody serves it */
 };
 
 enum vm_boot {
@@ -70,6 +71,7 @@ enum vm_mem {
 struct vm_spec {
 	char id[65]; /* for messages and process names */
 	uint32_t cpus;
+	const char *cpu_model; /* one that vm_cpu_model_check() knows; NULL is "host" */
 	uint64_t mem_bytes; /* multiple of 2 MiB */
 	enum vm_boot boot;
 	int kernel_fd, initrd_fd; /* VM_BOOT_COLD */
@@ -80,7 +82,7 @@ struct vm_spec {
 	struct vm_disk disks[VM_DISKS_MAX];
 	uint32_t n_disks; /* slot i is the guest's i-th virtio disk, in template and clone alike */
 	struct vm_share shares[VM_SHARES_MAX];
-	uint32_t n_shares; /* only with VM_BOOT_COLD */
+	uint32_t n_shares; /* in template and clone alike, as the tags */
 	bool has_net;      /* there is a network device ... */
 	int net_fd;        /* ... and its stream socket (passt's framing); -1: goes nowhere */
 	int agent_fd;      /* stream socket to the agent's port */
@@ -88,6 +90,9 @@ struct vm_spec {
 	uid_t uid;         /* the VMM runs as this user; 0 only when we are not root: "as we are" */
 	gid_t gid;
 };
+
+/* -EINVAL and the names there are. "" is "host". Which a host has, its VMM finds out. */
+must_check int vm_cpu_model_check(const char *name, struct err *e);
 
 /* -EINVAL with the reason. Checks numbers and combinations, not the content of descriptors. */
 must_check int vm_spec_check(const struct vm_spec *s, struct err *e);

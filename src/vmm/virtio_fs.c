@@ -51,7 +51,7 @@ struct fs_request {
 struct virtio_fs {
 	struct virtio_device dev; /* first */
 	char tag[VIRTIO_FS_TAG_MAX];
-	int fd; /* -1: the server has gone */
+	int fd; /* -1: the server has gone, or never was */
 	struct loop_watch *watch;
 	struct loop_timer *again; /* a turn's limit was reached */
 	uint32_t events;
@@ -352,6 +352,17 @@ static void fs_resume(struct virtio_device *d)
 	work(fs_of(d));
 }
 
+/* Nothing but the queues, which were loaded already: a guest that has mounted it, even if it has
+ * unmounted it since, knows a server that is not here. */
+static int fs_load(struct virtio_device *d, struct state_in *s, struct err *e)
+{
+	(void)s;
+	for (uint32_t i = 0; i < d->n_queues; i++)
+		if (d->queues[i].next_avail)
+			return err_plain(e, EINVAL, "the saved guest has used the directory");
+	return 0;
+}
+
 static void fs_free(struct virtio_device *d)
 {
 	struct virtio_fs *f = fs_of(d);
@@ -370,6 +381,7 @@ static const struct virtio_device_ops fs_ops = {
 	.kick = fs_kick,
 	.pause = fs_pause,
 	.resume = fs_resume,
+	.load = fs_load,
 	.free = fs_free,
 };
 
@@ -393,7 +405,7 @@ int virtio_fs_new(struct loop *loop, const char *tag, int fd, struct virtio_devi
 	memcpy(f->tag, tag, tag_len);
 	pthread_mutex_init(&f->dev.lock, NULL);
 	if (loop_timer_new(loop, again_event, f, &f->again, e) < 0 ||
-	    loop_watch_fd(loop, fd, EPOLLIN, socket_event, f, &f->watch, e) < 0) {
+	    (fd >= 0 && loop_watch_fd(loop, fd, EPOLLIN, socket_event, f, &f->watch, e) < 0)) {
 		fs_free(&f->dev);
 		return -e->code;
 	}

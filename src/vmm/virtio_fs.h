@@ -13,7 +13,8 @@
  * on any. What the server still does of requests from before a reset, it does, but nobody hears.
  * A pause waits for the server, VIRTIO_FS_PAUSE_MS at most: one that takes longer is done with.
  *
- * No state is saved: the server knows what the guest has open.
+ * No state is saved: the server knows what the guest has open. So only a device that was not used
+ * yet can be loaded: its first request then goes to the server that it has here.
  */
 #ifndef VIRTIO_FS_H
 #define VIRTIO_FS_H
@@ -27,7 +28,7 @@ struct loop;
 #define VIRTIO_FS_PAUSE_MS    30000
 
 /* `tag` is what the guest mounts, 1 to VIRTIO_FS_TAG_MAX bytes (-EINVAL), copied. Takes `fd`, on
- * success only. */
+ * success only; -1: there is no server, and requests are answered with EIO. */
 must_check int virtio_fs_new(struct loop *loop, const char *tag, int fd, struct virtio_device **ret,
 			     struct err *e);
 

@@ -71,6 +71,8 @@ static bool queue_is_reachable(const struct virtio_mmio *t, const struct saved *
 		return q->size == 0 && !q->is_ready && !(q->desc | q->avail | q->used);
 	if (!(v->status & S_DRIVER_OK) && (q->is_broken || q->next_avail || q->next_used))
 		return false;
+	if (v->status & S_DRIVER_OK && v->status & S_NEEDS_RESET && q->is_ready && !q->is_broken)
+		return false; /* virtio_device_break() */
 	return q->size <= t->dev->queue_size && (!q->is_ready || q->has_event_idx == has_event_idx);
 }
 
@@ -128,8 +130,6 @@ static int saved_apply(struct virtio_mmio *t, const struct saved *v, struct stat
 	d->agreed = v->status & S_FEATURES_OK ? v->driver_features : 0;
 	for (uint32_t i = 0; i < d->n_queues; i++)
 		d->queues[i] = v->queues[i];
-	if (v->status & S_NEEDS_RESET && v->status & S_DRIVER_OK)
-		virtio_device_break(d);
 	if (d->ops->load && d->ops->load(d, s, e) < 0)
 		return err_wrap(e, "load %s", d->ops->name);
 	if (s->has_failed)

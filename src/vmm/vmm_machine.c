@@ -23,6 +23,8 @@
 #define STATE_DEVICE_MAX (1U << 20)
 #define DOORBELL_AFTER   32 /* kicks */
 
+_Static_assert(X86_VIRTIO_COUNT == VMM_DEVICES_MAX, "as drivers are told");
+
 static int event_new(int *ret, struct err *e)
 {
 	*ret = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

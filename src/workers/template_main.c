@@ -2,7 +2,7 @@
 /*
  * template_main.c - caisson-template: makes a template, or holds one
  *
- *   caisson-template make ROOT RUN DRIVER KERNEL MEM CPUS NET IMAGE DISK
+ *   caisson-template make ROOT RUN DRIVER KERNEL MEM CPUS NET IMAGE DISK MODEL SHARES
  *   caisson-template hold MEM HAS_WRITABLE
  *       descriptors: 3 listening socket, 4 memory, 5 device state, 6 writable layer
  *
@@ -41,6 +41,8 @@ static int make(char **a)
 	w.has_net = strcmp(a[6], "1") == 0;
 	w.image_id = *a[7] ? a[7] : NULL;
 	w.disk_bytes = strtoull(a[8], NULL, 10);
+	w.cpu_model = a[9];
+	w.n_shares = (uint32_t)strtoul(a[10], NULL, 10);
 	rc = w.driver ? engine_open(&o, &g, &e) : -e.code;
 	if (rc == 0)
 		rc = template_make(g, &w, &e);
@@ -63,7 +65,7 @@ static int hold(char **a)
 
 int main(int argc, char **argv)
 {
-	bool is_make = argc == 11 && strcmp(argv[1], "make") == 0;
+	bool is_make = argc == 13 && strcmp(argv[1], "make") == 0;
 	bool is_hold = argc == 4 && strcmp(argv[1], "hold") == 0;
 	pid_t pid;
 

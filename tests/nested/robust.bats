@@ -118,3 +118,57 @@ ends() {
 	ends crash triple b "the machine crashed: the guest's processor gave up"
 	all_right
 }
+
+@test "processor models: what the guest has, and what no guest can have" {
+	flags() { caisson run --rm --driver kvm --network none "$@" "$BUSYBOX" grep -m 1 '^flags' /proc/cpuinfo; }
+	grep -qw avx2 /proc/cpuinfo || skip "this machine's processor has no AVX2"
+	flags >host
+	grep -qw avx2 host
+	for _ in 1 2; do # booted for a template, cloned from one
+		flags --cpu-model baseline-v2 >v2
+		grep -qw sse4_2 v2
+		fails grep -qwE 'avx|avx2|bmi2|xsave' v2
+	done
+	caisson run --name v3 --driver kvm --network none --cpu-model baseline-v3 "$BUSYBOX" grep -m 1 '^flags' /proc/cpuinfo >v3
+	grep -qw avx2 v3
+	fails grep -qwE 'sha_ni|rdseed|pku' v3
+	[ "$(field v3 .Caisson.CpuModel)" = baseline-v3 ]
+	fails_with 125 'no processor model "haswell"' caisson run --rm --cpu-model haswell "$BUSYBOX" true
+	fails_with 125 'driver qemu has host only' caisson run --rm --driver qemu --cpu-model baseline-v2 "$BUSYBOX" true
+	fails_with 1 'driver qemu has host only' caisson create --driver qemu --cpu-model baseline-v2 "$BUSYBOX" true
+}
+
+@test "machines with directories are clones, too; one template serves one directory and two" {
+	mkdir a b c
+	echo a >a/file
+	echo b >b/file
+	dirs() { caisson run --name "$1" --driver kvm --network none "${@:2}" "$BUSYBOX" sh -c 'cat /a/file /b/file 2>/dev/null; echo "$HOSTNAME" >>/a/log'; }
+	[ "$(dirs one -v "$PWD/a:/a")" = a ]
+	[ "$(field one .Caisson.Boot)" = machine ] # made for it
+	eventually 120 no_maker
+	[ "$(dirs two -v "$PWD/a:/a" -v "$PWD/b:/b:ro")" = $'a\nb' ]
+	[ "$(field two .Caisson.Boot)" = image ]
+	[ "$(dirs again -v "$PWD/a:/a")" = a ]
+	[ "$(field again .Caisson.Boot)" = image ]
+	[ "$(wc -l <a/log)" = 3 ]
+	[ "$(caisson template ls --format json | jq -s 'flatten | map(select(.shape | endswith(",2shares"))) | length')" = 2 ]
+	# more than templates have slots for
+	many=()
+	for i in 1 2 3 4 5 6 7; do many+=(-v "$PWD/c:/m$i"); done
+	[ "$(dirs many -v "$PWD/a:/a" "${many[@]:2}")" = a ]
+	[ "$(dirs cold -v "$PWD/a:/a" "${many[@]}")" = a ]
+	[ "$(field cold .Caisson.Boot)" = cold ]
+	# a server that dies takes its clone along, as it does a machine that booted
+	caisson run -d --name lost --driver kvm --network none -v "$PWD/a:/a" "$BUSYBOX" sleep 1000 >/dev/null
+	pkill -9 -x caisson-share
+	eventually 15 is_state lost exited
+	field lost .State.Error | grep -q 'caisson-share'
+}
+
+@test "more devices than a machine has room for" {
+	mkdir d
+	many=()
+	for i in $(seq 12); do many+=(-v "$PWD/d:/m$i"); done
+	fails_with 125 'room for 18 devices, and this machine has 19' caisson run --rm --driver kvm --network none "${many[@]}" "$BUSYBOX" true
+	[ "$(caisson run --rm --driver kvm --network none "${many[@]:2}" "$BUSYBOX" sh -c 'grep -c "^share[0-9]* /m" /proc/mounts')" = 11 ]
+}

@@ -125,16 +125,32 @@ static void shares_set(struct kvm_config *k, const struct vm_spec *s)
 	}
 }
 
+/* The devices of vmm_devices.c. */
+static int devices_check(const struct vm_spec *s, struct err *e)
+{
+	const uint32_t n = 1 + s->n_disks + s->has_net + 2 + s->n_shares;
+
+	if (n <= VMM_DEVICES_MAX)
+		return 0;
+	return err_plain(e, E2BIG,
+			 "driver kvm has room for %u devices, and this machine has %u: take fewer "
+			 "bind mounts, volumes and disks, or --driver qemu",
+			 VMM_DEVICES_MAX, n);
+}
+
 int kvm_config_make(const struct vm_spec *s, int ctl_fd, struct kvm_config *ret, struct err *e)
 {
 	struct kvm_config *k = ret;
 
+	if (devices_check(s, e) < 0)
+		return -e->code;
 	memset(k, 0, sizeof(*k));
 	for (size_t i = 0; i < ARRAY_SIZE(k->fds); i++)
 		k->fds[i] = -1;
 	k->n_fds = VMM_FD_FIRST;
 	vmm_config_init(&k->c);
-	snprintf(k->c.cpu_model, sizeof(k->c.cpu_model), "host");
+	snprintf(k->c.cpu_model, sizeof(k->c.cpu_model), "%s",
+		 s->cpu_model && *s->cpu_model ? s->cpu_model : "host");
 	memory_set(k, s);
 	boot_set(k, s);
 	if (disks_add(k, s, e) < 0)

@@ -243,7 +243,7 @@ static int shares_add(struct qemu_argv *a, const struct vm_spec *s)
 	int rc = 0, n = -1;
 
 	for (unsigned i = 0; rc >= 0 && i < s->n_shares; i++) {
-		STEP(n = fd_add(a, s->shares[i].sock_fd));
+		STEP(s->shares[i].sock_fd < 0 ? -EBADF : (n = fd_add(a, s->shares[i].sock_fd)));
 		ARG("-chardev");
 		ARG("socket,id=fs%u,fd=%d", i, n);
 		ARG("-device");

@@ -43,6 +43,7 @@ static void everything(void **state)
 				 .entrypoint = "",
 				 .memory = "512m",
 				 .cpus = "2",
+				 .cpu_model = "baseline-v3",
 				 .network = "none",
 				 .driver = "auto",
 				 .stop_signal = "SIGINT",
@@ -78,6 +79,7 @@ static void everything(void **state)
 	assert_int_equal(c.mem_bytes, 512U << 20);
 	assert_int_equal(c.disk_bytes, 1U << 30);
 	assert_int_equal(c.cpus, 2);
+	assert_string_equal(c.cpu_model, "baseline-v3");
 	assert_int_equal(c.stop_timeout_s, 7);
 	machine_config_done(&c);
 	assert_int_equal(unlink(path), 0);
@@ -112,6 +114,7 @@ static void refusals(void **state)
 	struct run_options t[] = {
 		{ .memory = "much" },
 		{ .cpus = "0" },
+		{ .cpu_model = "a-name-of-16-byte" },
 		{ .stop_signal = "SIGNOPE" },
 		{ .stop_timeout_s = INT64_MAX },
 		{ .stop_timeout_s = INT64_MIN },

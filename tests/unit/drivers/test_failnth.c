@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_failnth.c - QEMU's command line and its answers when memory is short */
+/* test_failnth.c - starting a VMM, and hearing from it, when memory or descriptors are short */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,8 +11,11 @@
 
 #include "failnth.h"
 #include "fdio.h"
+#include "kvm.h"
+#include "kvm_config.h"
 #include "qemu_argv.h"
 #include "qmp.h"
+#include "temp_dir.h"
 
 static const struct vm_disk_part parts[] = { { 20, 0, 0, 4096 }, { 21, 2097152, 0, 8192 } };
 
@@ -114,6 +117,79 @@ static int call(void *arg, struct err *e)
 	return rc;
 }
 
+/* ---- caisson-vmm ---- */
+
+static const struct vm_spec kvm_spec = {
+	.id = "0123456789abcdef",
+	.cpus = 1,
+	.mem_bytes = 64 << 20,
+	.boot = VM_BOOT_COLD,
+	.kernel_fd = 0,
+	.initrd_fd = -1,
+	.cmdline = "quiet",
+	.state_fd = -1,
+	.mem_fd = -1,
+	.disks = { { .kind = VM_DISK_EMPTY, .fd = -1 } },
+	.n_disks = 1,
+	.shares = { { .tag = "share0", .sock_fd = -1 } },
+	.n_shares = 1,
+	.has_net = true,
+	.net_fd = -1,
+	.agent_fd = 1,
+	.console_fd = -1,
+};
+
+static int config(void *arg, struct err *e)
+{
+	static struct kvm_config k;
+	static struct vmm_config c;
+	auto_buf b = { 0 };
+
+	(void)arg;
+	if (kvm_config_make(&kvm_spec, 2, &k, e) < 0)
+		return -e->code;
+	if (vmm_config_put(&k.c, &b) < 0)
+		return err_set(e, ENOMEM, "configuration");
+	assert_int_equal(vmm_config_parse(b.data, b.len, (uint32_t)k.n_fds - VMM_FD_FIRST, &c, e),
+			 0);
+	assert_memory_equal(&c, &k.c, sizeof(c));
+	return 0;
+}
+
+/* A program that ends at once, whatever it is told; the linker takes open() here first. */
+int __real_open64(const char *path, int flags, mode_t mode);
+int __wrap_open64(const char *path, int flags, mode_t mode);
+int __wrap_open64(const char *path, int flags, mode_t mode)
+{
+	return __real_open64(strcmp(path, "/dev/kvm") == 0 ? "/dev/null" : path, flags, mode);
+}
+
+static int kvm_launch(void *arg, struct err *e)
+{
+	static const struct vm_driver_info info = { .accel = "kvm" };
+	char why[400] = "";
+	void *vm = NULL;
+	int rc = kvm_driver.launch(&kvm_spec, &info, &vm, e);
+
+	(void)arg;
+	assert_true((rc == 0) == (vm != NULL));
+	/* what fails between fork and exec shows as its end */
+	if (rc == 0 && kvm_driver.end_reason(vm, why, sizeof(why)) != VM_END_OFF)
+		rc = err_plain(e, EIO, "%s", why);
+	kvm_driver.free(vm);
+	return rc;
+}
+
+static void kvm_each(void **state)
+{
+	(void)state;
+	assert_int_equal(setenv("CAISSON_LIBEXEC", temp_dir.path, 1), 0);
+	assert_int_equal(symlinkat("/bin/true", temp_dir.fd, "caisson-vmm"), 0);
+	failnth_run(&(struct failnth){ "kvm config", config, NULL, NULL, FAIL_ALLOC, NULL });
+	failnth_run(&(struct failnth){ "kvm launch", kvm_launch, NULL, NULL, FAIL_ALLOC | FAIL_CALL,
+				       NULL });
+}
+
 static void each(void **state)
 {
 	auto_buf text = { 0 };
@@ -130,7 +206,10 @@ static void each(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(each) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each),
+		cmocka_unit_test_setup_teardown(kvm_each, temp_dir_setup, temp_dir_teardown),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,6 +107,75 @@ static void restored(void **state)
 	assert_string_equal(c.cmdline, "");
 }
 
+/* A template has slots for directories that nobody serves; a clone has the same, and servers. */
+static void share_slots(void **state)
+{
+	static struct kvm_config k;
+	static struct vmm_config c;
+	struct err e = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct vm_spec s = spec();
+		auto_buf b = { 0 };
+
+		s.n_shares = 2;
+		s.shares[0].sock_fd = i ? 30 : -1;
+		s.shares[1] = (struct vm_share){ "share1", -1 };
+		if (i) {
+			s.boot = VM_BOOT_RESTORE;
+			s.state_fd = 22;
+			s.mem = VM_MEM_PRIVATE;
+		}
+		assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
+		assert_int_equal(vmm_config_put(&k.c, &b), 0);
+		if (vmm_config_parse(b.data, b.len, (uint32_t)k.n_fds - VMM_FD_FIRST, &c, &e) < 0)
+			fail_msg("%s", e.msg);
+		assert_true(c.n_shares == 2 && strcmp(c.shares[1].tag, "share1") == 0);
+		assert_true(i ? k.fds[c.shares[0].sock_fd] == 30 : c.shares[0].sock_fd == -1);
+		assert_int_equal(c.shares[1].sock_fd, -1);
+	}
+}
+
+static void models(void **state)
+{
+	static const char *const t[][2] = { { NULL, "host" },
+					    { "", "host" },
+					    { "host", "host" },
+					    { "baseline-v2", "baseline-v2" } };
+	static struct kvm_config k;
+	struct vm_spec s = spec();
+	struct err e = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		s.cpu_model = t[i][0];
+		assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
+		assert_string_equal(k.c.cpu_model, t[i][1]);
+	}
+}
+
+/* Console, four disks, network, random numbers, balloon: ten are left. */
+static void too_many(void **state)
+{
+	static struct kvm_config k;
+	struct vm_spec s = spec();
+	struct err e = { 0 };
+
+	(void)state;
+	for (uint32_t i = 0; i < VM_SHARES_MAX; i++) {
+		snprintf(s.shares[i].tag, sizeof(s.shares[i].tag), "share%u", i);
+		s.shares[i].sock_fd = -1;
+	}
+	s.n_shares = 10;
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
+	s.n_shares = 11;
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), -E2BIG);
+	assert_non_null(strstr(e.msg, "room for 18 devices, and this machine has 19"));
+	s.has_net = false;
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
+}
+
 static void refused(void **state)
 {
 	static struct kvm_config k;
@@ -122,7 +191,11 @@ static void refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(round_trip),
-					    cmocka_unit_test(restored), cmocka_unit_test(refused) };
+					    cmocka_unit_test(restored),
+					    cmocka_unit_test(share_slots),
+					    cmocka_unit_test(models),
+					    cmocka_unit_test(too_many),
+					    cmocka_unit_test(refused) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,39 @@ static void spec_is_nearly_whole(void **state)
 		fail_msg("%s", e.msg);
 }
 
+/* A template and its clone have the same slots, and few sizes of them. */
+static void directories_have_slots(void **state)
+{
+	static const uint32_t want[SHAPE_SHARES_MAX + 1] = { 0, 2, 2, 6, 6, 6, 6 };
+	struct template_want w = { .mem_bytes = SHAPE_MEM_DEFAULT, .cpus = 1 };
+	struct vm_spec s;
+
+	(void)state;
+	for (uint32_t n = 0; n <= SHAPE_SHARES_MAX; n++) {
+		w.n_shares = shape_share_slots(n);
+		assert_int_equal(w.n_shares, want[n]);
+		shape_spec(&w, "0123456789ab", &s);
+		assert_int_equal(s.n_shares, want[n]);
+		for (uint32_t i = 0; i < s.n_shares; i++)
+			assert_int_equal(s.shares[i].sock_fd, -1);
+	}
+	assert_string_equal(s.shares[5].tag, "share5");
+}
+
+static void models_need_a_driver(void **state)
+{
+	const struct vm_driver_ops has = { .name = "has", .caps = VM_CAP_CPU_MODEL };
+	const struct vm_driver_ops not = { .name = "not", .caps = ~VM_CAP_CPU_MODEL };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(shape_cpu_model_check(&not, "", &e), 0);
+	assert_int_equal(shape_cpu_model_check(&not, "host", &e), 0);
+	assert_int_equal(shape_cpu_model_check(&has, "baseline-v2", &e), 0);
+	assert_int_equal(shape_cpu_model_check(&not, "baseline-v2", &e), -ENOTSUP);
+	assert_non_null(strstr(e.msg, "driver not"));
+}
+
 static unsigned probes;
 
 static int probe(struct vm_driver_info *ret, struct err *e)
@@ -103,6 +136,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spec_is_nearly_whole),
+		cmocka_unit_test(directories_have_slots),
+		cmocka_unit_test(models_need_a_driver),
 		cmocka_unit_test_setup_teardown(probe_is_cached, temp_dir_setup, temp_dir_teardown),
 	};
 

@@ -124,6 +124,17 @@ static void numbers(void **state)
 	}
 }
 
+static void models(void **state)
+{
+	struct machine_config c = good();
+
+	(void)state;
+	snprintf(c.cpu_model, sizeof(c.cpu_model), "baseline-v3");
+	check(&c, NULL, "model");
+	snprintf(c.cpu_model, sizeof(c.cpu_model), "Baseline-v3");
+	check(&c, "no processor model", "model");
+}
+
 enum list { ENV, DNS, HOSTS, NOTHING };
 
 static void lists(void **state)
@@ -268,6 +279,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names), cmocka_unit_test(texts), cmocka_unit_test(numbers),
+		cmocka_unit_test(models),
 		cmocka_unit_test(lists), cmocka_unit_test(ports), cmocka_unit_test(mounts),
 	};
 

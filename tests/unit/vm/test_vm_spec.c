@@ -65,6 +65,8 @@ static void numbers(void **state)
 	BAD(s.id[1] = '/', "machine id");
 	BAD(s.id[1] = ',', "machine id");
 	BAD(s.cpus = 0, "processors");
+	BAD(s.cpu_model = "baseline-v2", NULL);
+	BAD(s.cpu_model = "baseline-v4", "no processor model \"baseline-v4\"");
 	BAD(s.cpus = VM_CPUS_MAX + 1, "processors");
 	BAD(s.mem_bytes = VM_MEM_MIN - (2 << 20), "memory");
 	BAD(s.mem_bytes = VM_MEM_MAX + (2 << 20), "memory");
@@ -146,9 +148,10 @@ static void shares(void **state)
 	BAD(share_add(&s, "mount0"), NULL);
 	BAD(share_add(&s, ""), "no tag");
 	BAD(share_add(&s, "a,b"), "no tag");
-	BAD((share_add(&s, "a"), s.shares[0].sock_fd = -1), "no socket");
+	BAD((share_add(&s, "a"), s.shares[0].sock_fd = -1), NULL); /* nobody serves it */
+	BAD((share_add(&s, "a"), s.shares[0].sock_fd = -2), "no socket");
 	BAD((share_add(&s, "a"), s.mem = VM_MEM_ANON), NULL);
-	BAD((share_add(&s, "a"), s.boot = VM_BOOT_RESTORE, s.state_fd = 9), "cold boot");
+	BAD((share_add(&s, "a"), s.boot = VM_BOOT_RESTORE, s.state_fd = 9), NULL);
 	BAD((share_add(&s, "a"), s.n_shares = VM_SHARES_MAX + 1), "more than");
 }
 

@@ -197,7 +197,7 @@ static void test_config(void **state)
 	assert_int_equal(guest_driver_get(&fx.g, REG_DEVICE_ID), 26);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(virtio_fs_new(fx.loop, bad[i], fx.peer, &dev, &e), -EINVAL);
-	assert_int_equal(virtio_fs_new(fx.loop, "tag", -1, &dev, &e), -EBADF);
+	assert_int_equal(virtio_fs_new(fx.loop, "tag", 9999, &dev, &e), -EBADF);
 }
 
 static void test_order(void **state)
@@ -502,6 +502,62 @@ static void test_real(void **state)
 	assert_int_equal(temp_dir_remove(&temp_dir), 0);
 }
 
+/* ---- a template's slot ---- */
+
+/* The model's device becomes one with `fd` as its server, which is loaded with what `b` has. */
+static int slot_load(struct guest_driver *g, int fd, const struct buf *b, struct err *e)
+{
+	struct state_in in = { (const uint8_t *)b->data, b->len, false };
+	struct virtio_device *dev = NULL;
+
+	assert_int_equal(virtio_fs_new(fx.loop, "tag", fd, &dev, e), 0);
+	virtio_mmio_done(&g->t);
+	virtio_mmio_init(&g->t, dev, &g->mem, g->irq_fd);
+	return virtio_mmio_load(&g->t, &in, e);
+}
+
+static void slot_save(struct buf *b)
+{
+	struct state_out out = { b, false };
+
+	buf_clear(b);
+	virtio_mmio_pause(&fx.g.t);
+	virtio_mmio_save(&fx.g.t, &out);
+}
+
+static void test_slot(void **state)
+{
+	auto_buf unused = { 0 }, used = { 0 };
+	struct err e = { 0 };
+	uint16_t head = 0;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	slot_save(&unused);
+	/* without a server: as in the template; whoever asks is told so */
+	assert_int_equal(slot_load(&fx.g, -1, &unused, &e), 0);
+	(void)plain_add();
+	assert_int_equal(used_wait(REQUEST, 2, &head), 16);
+	assert_int_equal(error_of(), -EIO);
+	slot_save(&used);
+	/* a guest that was there knows another server */
+	assert_int_equal(slot_load(&fx.g, -1, &used, &e), -EINVAL);
+	assert_non_null(strstr(e.msg, "has used the directory"));
+	/* as in the clone */
+	fd_drop(&fx.peer);
+	fx.peer = fds[1];
+	guest_driver_queue_lay(&fx.g, HIPRIO, 256);
+	guest_driver_queue_lay(&fx.g, REQUEST, 256);
+	assert_int_equal(slot_load(&fx.g, fds[0], &unused, &e), 0);
+	fx.unique = 0;
+	(void)plain_add();
+	assert_int_equal(server_take(), 1);
+	server_answer(1);
+	assert_int_equal(used_wait(REQUEST, 2, &head), 16);
+	assert_int_equal(error_of(), 0);
+}
+
 #define ROW(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -510,7 +566,7 @@ int main(void)
 		ROW(test_config),         ROW(test_order),       ROW(test_hiprio),
 		ROW(test_bad_server),     ROW(test_unasked),     ROW(test_bad_requests),
 		ROW(test_reply_too_long), ROW(test_full_socket), ROW(test_reset),
-		ROW(test_pause),          ROW(test_real),
+		ROW(test_pause),          ROW(test_real),        ROW(test_slot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

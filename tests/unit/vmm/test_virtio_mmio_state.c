@@ -213,10 +213,11 @@ static const struct {
 } changes[] = {
 	{ "selected queue", AT_QUEUE_SEL, 4, UINT32_MAX, 0 },
 	{ "generation", AT_GENERATION, 4, UINT32_MAX, 0 },
-	{ "to be reset", AT_STATUS, 4, 0x4f, 0 },
-	{ "failed", AT_STATUS, 4, 0xcf, 0 },
+	{ "failed", AT_STATUS, 4, 0x8f, 0 },
 	{ "no interrupt", AT_INTERRUPT, 4, 0, 0 },
 	{ "fewer features", AT_FEATURES, 8, TOY_FEATURES & ~TOY_FEATURE, 0 },
+	{ "to be reset, with queues that work", AT_STATUS, 4, 0x4f, -EINVAL },
+	{ "and failed", AT_STATUS, 4, 0xcf, -EINVAL },
 	{ "other device", AT_ID, 4, VIRTIO_ID_NET, -EINVAL },
 	{ "fewer queues", AT_N_QUEUES, 4, 1, -EINVAL },
 	{ "more queues", AT_N_QUEUES, 4, 3, -EINVAL },
