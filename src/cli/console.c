@@ -118,7 +118,9 @@ int console_run(const struct console *c, struct machine_conn *conn, enum conn_en
 		int *ret_code, struct err *e)
 {
 	struct output out = { .c = c };
-	const struct machine_conn_ops ops = { .output = on_output, .notice = on_notice, .arg = &out };
+	const struct machine_conn_ops ops = { .output = on_output,
+					      .notice = on_notice,
+					      .arg = &out };
 	int rc = machine_conn_run(conn, c->has_stdin ? STDIN_FILENO : -1, c->proxies_signals, &ops,
 				  ret_end, ret_code, e);
 

@@ -125,15 +125,16 @@ static int exit_add(struct buf *b, const struct command *c)
 	if (strcmp(c->name, "run") != 0 && strcmp(c->name, "exec") != 0)
 		return 0;
 	return buf_add_str(
-		b, ".SH EXIT STATUS\n"
-		   ".TP\n\\fB125\\fR\ncaisson itself failed.\n"
-		   ".TP\n\\fB126\\fR\nThe command cannot be executed.\n"
-		   ".TP\n\\fB127\\fR\nThe command is not there.\n"
-		   ".TP\n\\fB128\\fR + \\fIn\\fR\nThe command was ended by signal \\fIn\\fR.\n"
-		   ".TP\n\\fB137\\fR\nAlso: the machine ended before the command did, which standard "
-		   "error and\n\\fBcaisson inspect\\fR (State.Error) say: its kernel powered off, reset "
-		   "itself or\ncrashed, or its hypervisor ended.\n"
-		   ".PP\nOtherwise it is the exit status of the command.\n");
+		b,
+		".SH EXIT STATUS\n"
+		".TP\n\\fB125\\fR\ncaisson itself failed.\n"
+		".TP\n\\fB126\\fR\nThe command cannot be executed.\n"
+		".TP\n\\fB127\\fR\nThe command is not there.\n"
+		".TP\n\\fB128\\fR + \\fIn\\fR\nThe command was ended by signal \\fIn\\fR.\n"
+		".TP\n\\fB137\\fR\nAlso: the machine ended before the command did, which standard "
+		"error and\n\\fBcaisson inspect\\fR (State.Error) say: its kernel powered off, reset "
+		"itself or\ncrashed, or its hypervisor ended.\n"
+		".PP\nOtherwise it is the exit status of the command.\n");
 }
 
 static int places_add(struct buf *b)

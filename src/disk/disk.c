@@ -192,9 +192,9 @@ int disk_layer_create(int dir_fd, const char *name, int parent_fd, int from_fd, 
 
 	if (disk_nameless_open(dir_fd, &fd, e) < 0)
 		return err_wrap(e, "%s", name);
-	if (from_fd < 0 ? disk_layer_make(parent_fd, fd, e) < 0
-			: disk_layer_copy(from_fd, fd, e) < 0 ||
-				  layer_stands_on(fd, parent_fd, e) < 0)
+	if (from_fd < 0
+		    ? disk_layer_make(parent_fd, fd, e) < 0
+		    : disk_layer_copy(from_fd, fd, e) < 0 || layer_stands_on(fd, parent_fd, e) < 0)
 		return err_wrap(e, "%s", name);
 	if (layer_lock(fd, name, e) < 0 || disk_name_give(fd, dir_fd, name, e) < 0)
 		return -e->code;

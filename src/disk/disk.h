@@ -34,8 +34,9 @@ must_check int disk_layer_copy(int from_fd, int fd, struct err *e);
 
 /*
  * `name` beneath dir_fd: a copy of `from_fd`, which stands on the parent (refused if not), or (-1)
- * an empty layer on the parent; whole or not at all. And one that is there, once its last user has ended (at most 10 s: -EBUSY), if it can be
- * used (-EUCLEAN and others, with the path of the file). The descriptor holds its lock: one writer.
+ * an empty layer on the parent; whole or not at all. And one that is there, once its last user has
+ * ended (at most 10 s: -EBUSY), if it can be used (-EUCLEAN and others, with the path of the file).
+ * The descriptor holds its lock: one writer.
  *
  * A new one is not synced here, which may take long: its server does that while the VMM starts, and
  * so does each flush of the guest. A power cut before leaves a machine that nobody was promised

@@ -9,7 +9,7 @@
 struct engine {
 	char *root, *run; /* NULL: the store's own choice */
 	char *libexec;
-	struct store *store; /* NULL until asked for */
+	struct store *store;                      /* NULL until asked for */
 	const struct vm_driver_ops *known_driver; /* that `known_info` is of; NULL: none yet */
 	struct vm_driver_info known_info;
 };

@@ -112,8 +112,8 @@ int template_get(struct engine *g, const struct template_want *w, struct templat
 
 /* Depth image is made of depth machine: when that does not fit, both are made anew, once. */
 static int template_build_or_renew(struct engine *g, const struct template_want *w,
-				   enum template_depth depth, const char *key,
-				   struct template *ret, struct err *e)
+				   enum template_depth depth, const char *key, struct template *ret,
+				   struct err *e)
 {
 	struct template_want base = *w;
 	char base_key[65];

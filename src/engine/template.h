@@ -39,7 +39,7 @@ struct template_want {
 	const char *cpu_model; /* NULL: as the host's */
 	uint32_t n_shares;     /* slots for shared directories */
 	const char *image_id;  /* NULL: depth machine */
-	uint64_t disk_bytes;  /* of the writable layer, depth image */
+	uint64_t disk_bytes;   /* of the writable layer, depth image */
 };
 
 struct template

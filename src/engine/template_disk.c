@@ -184,8 +184,8 @@ static int json_write(int dir_fd, const struct template *t, const struct templat
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	shape_text(w, model, shape, sizeof(shape));
-	j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:s,s:i,s:b,s:I,s:s,s:i}", "key", t->key,
-		      "depth", t->depth == TEMPLATE_IMAGE ? "image" : "machine", "image",
+	j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:s,s:i,s:b,s:I,s:s,s:i}", "key",
+		      t->key, "depth", t->depth == TEMPLATE_IMAGE ? "image" : "machine", "image",
 		      w->image_id ? w->image_id : "", "kernel", w->kernel ? w->kernel : "", "shape",
 		      shape, "created", (json_int_t)now.tv_sec, "size",
 		      (json_int_t)(fd_blocks(t->mem_fd) + fd_blocks(t->state_fd) +

@@ -50,11 +50,11 @@ struct keeper {
 	bool wants_image_template;
 	enum template_depth depth;
 	bool is_cold, has_orders;
-	bool is_fresh;          /* it never ran before */
-	bool has_heard;         /* the guest has said something */
-	bool avoids_template;   /* that did not fit: see keeper_again.c */
-	bool is_template_bad;   /* as keeper_launch() found */
-	uint16_t rows, cols;    /* of the terminal that asked for the start; 0: not told */
+	bool is_fresh;        /* it never ran before */
+	bool has_heard;       /* the guest has said something */
+	bool avoids_template; /* that did not fit: see keeper_again.c */
+	bool is_template_bad; /* as keeper_launch() found */
+	uint16_t rows, cols;  /* of the terminal that asked for the start; 0: not told */
 	uint64_t image_len;
 	int net_fd;                   /* passt's end of the VMM's network; -1: none, or given up */
 	struct loop_watch *net_watch; /* until the guest talks */

@@ -242,8 +242,8 @@ static void sessions_notice(struct keeper *k, const char *text)
 	for (struct session *s = k->sessions; s; s = next) {
 		next = s->next;
 		if (s->kind == SESSION_ATTACH && !s->is_closing)
-			(void)session_reply(
-				s, agent_put(&s->out, CTL_NOTICE, 0, text, strlen(text)));
+			(void)session_reply(s,
+					    agent_put(&s->out, CTL_NOTICE, 0, text, strlen(text)));
 	}
 }
 

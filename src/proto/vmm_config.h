@@ -93,7 +93,7 @@ struct vmm_config {
 	uint32_t n_parts; /* each is one disk's */
 	struct vmm_share shares[VMM_SHARES_MAX];
 	uint32_t n_shares;
-	bool has_net;      /* if not, the three below are 0, -1, zeros */
+	bool has_net; /* if not, the three below are 0, -1, zeros */
 	enum vmm_net net;
 	int net_fd;                /* -1: goes nowhere yet */
 	uint8_t mac[VMM_MAC_SIZE]; /* one station's */

@@ -12,11 +12,11 @@
 #include "vm_spec.h"
 
 enum vm_driver_caps {
-	VM_CAP_TEMPLATE = 1 << 0, /* pause and save_state, and VM_BOOT_RESTORE */
-	VM_CAP_SHARES = 1 << 1,   /* virtio-fs */
-	VM_CAP_VHD = 1 << 2,      /* VM_DISK_VHD; else such disks come as VM_DISK_NBD */
-	VM_CAP_FUSE = 1 << 3,     /* shares are served over a socket of FUSE messages, templates
-				     have private memory nevertheless; else vhost-user */
+	VM_CAP_TEMPLATE = 1 << 0,  /* pause and save_state, and VM_BOOT_RESTORE */
+	VM_CAP_SHARES = 1 << 1,    /* virtio-fs */
+	VM_CAP_VHD = 1 << 2,       /* VM_DISK_VHD; else such disks come as VM_DISK_NBD */
+	VM_CAP_FUSE = 1 << 3,      /* shares are served over a socket of FUSE messages, templates
+				      have private memory nevertheless; else vhost-user */
 	VM_CAP_CPU_MODEL = 1 << 4, /* other models than "host" */
 };
 
@@ -28,13 +28,13 @@ struct vm_driver_info {
 	uint32_t tsc_khz;       /* of the host; 0 where the guest does not need to be told */
 };
 
-enum vm_end { /* how a machine has ended */
-	VM_END_OFF,      /* its guest powered off */
-	VM_END_RESET,    /* its guest asked for a reset: a reboot, or a panic */
-	VM_END_CRASH,    /* its guest's processor gave up: a triple fault */
-	VM_END_ERROR,    /* the VMM could not go on with a guest that ran */
-	VM_END_TEMPLATE, /* the VMM refuses the template: nothing of it ran */
-	VM_END_LOST,     /* the VMM never came to run it, or was killed */
+enum vm_end {                  /* how a machine has ended */
+	      VM_END_OFF,      /* its guest powered off */
+	      VM_END_RESET,    /* its guest asked for a reset: a reboot, or a panic */
+	      VM_END_CRASH,    /* its guest's processor gave up: a triple fault */
+	      VM_END_ERROR,    /* the VMM could not go on with a guest that ran */
+	      VM_END_TEMPLATE, /* the VMM refuses the template: nothing of it ran */
+	      VM_END_LOST,     /* the VMM never came to run it, or was killed */
 };
 
 struct vm_driver_ops {

@@ -15,8 +15,8 @@ struct kvm_config {
 	size_t n_fds;
 };
 
-/* `ctl_fd` is the process's end of the control socket. -E2BIG: too many descriptors or devices; -EINVAL: a
- * disk that caisson-vmm cannot have. */
+/* `ctl_fd` is the process's end of the control socket. -E2BIG: too many descriptors or devices;
+ * -EINVAL: a disk that caisson-vmm cannot have. */
 must_check int kvm_config_make(const struct vm_spec *s, int ctl_fd, struct kvm_config *ret,
 			       struct err *e);
 

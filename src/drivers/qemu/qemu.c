@@ -126,9 +126,8 @@ static int qemu_launch(const struct vm_spec *s, const struct vm_driver_info *i, 
 			goto out;
 		spec.state_fd = state;
 	}
-	if (qemu_argv_build(&spec, i,
-			    &(struct qemu_extra){ qmp[1], idle[1], zero, concat_read }, &argv,
-			    e) < 0 ||
+	if (qemu_argv_build(&spec, i, &(struct qemu_extra){ qmp[1], idle[1], zero, concat_read },
+			    &argv, e) < 0 ||
 	    process_start(q, s, i, &argv, concat, e) < 0)
 		goto out;
 	fd_drop(&qmp[1]); /* or nobody would see that a QEMU that fails has closed it */

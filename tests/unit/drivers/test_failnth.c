@@ -24,10 +24,9 @@ static char *want;
 static int argv_text(struct buf *text, struct err *e)
 {
 	static const struct vm_driver_info info = { .accel = "tcg", .tsc_khz = 2500000 };
-	static const struct qemu_extra extra = { .qmp_fd = 101,
-						 .idle_net_fd = 102,
-						 .zero_fd = 103,
-						 .concat_fd = 104 };
+	static const struct qemu_extra extra = {
+		.qmp_fd = 101, .idle_net_fd = 102, .zero_fd = 103, .concat_fd = 104
+	};
 	const struct vm_spec s = {
 		.id = "0123456789abcdef",
 		.cpus = 2,

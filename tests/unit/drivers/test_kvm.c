@@ -42,7 +42,7 @@ static const struct play {
 	bool is_ready;
 	enum vmm_ctl_end how; /* 0: says nothing */
 	const char *text;     /* NULL: bytes that are no frame */
-	int exit_code;        /* -1: is killed */
+	int exit_code;        /* -1: waits to be killed */
 	enum vm_end want;
 	const char *reason;
 } plays[] = {
@@ -79,8 +79,8 @@ static int play_act(const struct play *p, int ctl_fd)
 		return 98;
 	if (fd_write_full(ctl_fd, out.data, out.len) < 0)
 		return 97;
-	if (p->exit_code < 0)
-		raise(SIGKILL);
+	while (p->exit_code < 0)
+		pause();
 	return p->exit_code;
 }
 
@@ -139,6 +139,8 @@ static void ends(void **state)
 
 		if (kvm_driver.launch(&s, &info, &vm, &e) < 0)
 			fail_msg("%s", e.msg);
+		if (plays[i].exit_code < 0)
+			assert_int_equal(kill(kvm_driver.pid(vm), SIGKILL), 0);
 		p.fd = kvm_driver.pidfd(vm);
 		assert_int_equal(poll(&p, 1, 60000), 1);
 		end = kvm_driver.end_reason(vm, why, sizeof(why));

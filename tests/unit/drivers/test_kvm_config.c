@@ -190,12 +190,11 @@ static void refused(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(round_trip),
-					    cmocka_unit_test(restored),
-					    cmocka_unit_test(share_slots),
-					    cmocka_unit_test(models),
-					    cmocka_unit_test(too_many),
-					    cmocka_unit_test(refused) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(round_trip),  cmocka_unit_test(restored),
+		cmocka_unit_test(share_slots), cmocka_unit_test(models),
+		cmocka_unit_test(too_many),    cmocka_unit_test(refused)
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -278,9 +278,9 @@ static void mounts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names), cmocka_unit_test(texts), cmocka_unit_test(numbers),
-		cmocka_unit_test(models),
-		cmocka_unit_test(lists), cmocka_unit_test(ports), cmocka_unit_test(mounts),
+		cmocka_unit_test(names),  cmocka_unit_test(texts), cmocka_unit_test(numbers),
+		cmocka_unit_test(models), cmocka_unit_test(lists), cmocka_unit_test(ports),
+		cmocka_unit_test(mounts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
