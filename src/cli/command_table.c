@@ -85,6 +85,8 @@
 		TEXT("user", 'u', user, "user[:group]", "User name or number"),                    \
 		LIST("volume", 'v', volumes, "[name|dir:]path[:ro]",                               \
 		     "Mount a volume, or a directory or file of the host"),                        \
+		TEXT("vsock", 0, vsock, "dir",                                                     \
+		     "Connect the machine's AF_VSOCK with unix sockets in a directory"),           \
 		TEXT("workdir", 'w', workdir, "path", "Working directory")
 
 #define MACHINE_FLAGS_NOT_YET                                                                      \

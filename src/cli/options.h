@@ -10,7 +10,8 @@ struct run_options { /* run and create */
 		no_template;
 	bool proxies_signals, is_quiet;
 	const char *name, *workdir, *user, *entrypoint, *hostname, *cidfile, *network, *memory,
-		*cpus, *cpu_model, *pull, *platform, *stop_signal, *detach_keys, *driver, *kernel;
+		*cpus, *cpu_model, *pull, *platform, *stop_signal, *detach_keys, *driver, *kernel,
+		*vsock;
 	int64_t stop_timeout_s;
 	struct flag_list attach, env, env_files, labels, label_files, tmpfs, volumes, mounts,
 		publish, dns, add_hosts, storage_opts;

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "fdio.h"
 #include "run_config.h"
@@ -57,6 +58,16 @@ static int network_apply(const char *name, struct machine_config *c, struct err 
 	if (c->has_network || strcmp(name, "none") == 0)
 		return 0;
 	return err_plain(e, ENOTSUP, "--network %s: caisson has default and none", name);
+}
+
+static int vsock_apply(const char *dir, const char *cwd, struct machine_config *c, struct err *e)
+{
+	if (!dir)
+		return 0;
+	if (asprintf(&c->vsock, "%s%s%s", *dir == '/' ? "" : cwd, *dir == '/' ? "" : "/", dir) >= 0)
+		return 0;
+	c->vsock = NULL;
+	return err_set(e, ENOMEM, "flags");
 }
 
 static int storage_apply(const char *opt, struct machine_config *c, struct err *e)
@@ -175,7 +186,7 @@ int run_config_make(const struct run_options *o, const struct args *a, const cha
 	c->no_template = o->no_template;
 	if (texts_apply(o, c, e) < 0 || network_apply(o->network, c, e) < 0 ||
 	    numbers_apply(o, c, e) < 0 || lists_apply(o, c, e) < 0 ||
-	    mounts_apply(o, cwd, c, e) < 0)
+	    mounts_apply(o, cwd, c, e) < 0 || vsock_apply(o->vsock, cwd, c, e) < 0)
 		return -e->code;
 	return command_apply(o, a, c, e);
 }
@@ -212,6 +223,12 @@ int run_console_make(const struct run_options *o, struct console *ret, struct er
 
 int run_sources_make(const struct run_options *o, const struct machine_config *c, struct err *e)
 {
+	struct stat st;
+
+	if (c->vsock && stat(c->vsock, &st) < 0)
+		return err_set(e, errno, "--vsock %s", c->vsock);
+	if (c->vsock && !S_ISDIR(st.st_mode))
+		return err_plain(e, ENOTDIR, "--vsock %s: not a directory", c->vsock);
 	for (uint32_t i = 0; i < o->volumes.n && i < c->n_mounts; i++) {
 		const char *source = c->mounts[i].source;
 

@@ -69,6 +69,9 @@ void shape_spec(const struct template_want *w, const char *name, struct vm_spec 
 		.n_shares = w->n_shares,
 		.has_net = w->has_net,
 		.net_fd = -1,
+		.has_vsock = w->has_vsock,
+		.vsock_listen_fd = -1,
+		.vsock_broker_fd = -1,
 		.agent_fd = -1,
 		.console_fd = -1,
 		.uid = vmm_uid(name),
@@ -213,4 +216,14 @@ int shape_driver(struct engine *g, const char *name, const struct vm_driver_ops 
 	    strcmp(info.accel, "kvm") != 0)
 		*ret = vm_driver_find("qemu", e);
 	return *ret ? 0 : -e->code;
+}
+
+int shape_vsock_check(const struct machine_config *c, const struct vm_driver_ops *d, struct err *e)
+{
+	if (!c->vsock || d->caps & VM_CAP_VSOCK)
+		return 0;
+	return err_plain(e, ENOTSUP,
+			 "--vsock needs caisson-vmm (driver kvm), not driver %s: QEMU's socket "
+			 "device is the host kernel's, with an address that all of the host shares",
+			 d->name);
 }

@@ -7,6 +7,7 @@
 #ifndef SHAPE_H
 #define SHAPE_H
 
+#include "machine.h"
 #include "template.h"
 
 #define SHAPE_MEM_DEFAULT  (512ULL << 20)
@@ -36,6 +37,10 @@ must_check int shape_driver(struct engine *g, const char *name, const struct vm_
 /* -ENOTSUP: this driver does not have the processor model. */
 must_check int shape_cpu_model_check(const struct vm_driver_ops *d, const char *model,
 				     struct err *e);
+
+/* -ENOTSUP: the machine is to have a socket device, and that driver has none. */
+must_check int shape_vsock_check(const struct machine_config *c, const struct vm_driver_ops *d,
+				 struct err *e);
 
 /* What the driver says of this host, from a cache in RUN as long as it holds. */
 must_check int shape_driver_info(struct engine *g, const struct vm_driver_ops *d,

@@ -47,9 +47,10 @@ int template_key(struct engine *g, const struct template_want *w, enum template_
 	if (shape_driver_info(g, w->driver, &info, e) < 0 ||
 	    kernel_digest(g, w->kernel, name, digest, e) < 0)
 		return -e->code;
-	if (buf_addf(&b, "%d %s %s %s %" PRIu64 " %u %d %s %u " SHAPE_CMDLINE, TEMPLATE_VERSION,
+	if (buf_addf(&b, "%d %s %s %s %" PRIu64 " %u %d %s %u%s " SHAPE_CMDLINE, TEMPLATE_VERSION,
 		     w->driver->name, info.fingerprint, digest, w->mem_bytes, w->cpus, w->has_net,
-		     w->cpu_model ? w->cpu_model : SHAPE_CPU_MODEL, w->n_shares) < 0 ||
+		     w->cpu_model ? w->cpu_model : SHAPE_CPU_MODEL, w->n_shares,
+		     w->has_vsock ? " vsock" : "") < 0 ||
 	    (depth == TEMPLATE_IMAGE &&
 	     buf_addf(&b, " %s %" PRIu64, w->image_id, w->disk_bytes) < 0))
 		return err_set(e, ENOMEM, "template");
@@ -184,6 +185,7 @@ int template_make_in_background(struct engine *g, const struct template_want *w,
 			       disk,
 			       w->cpu_model ? w->cpu_model : SHAPE_CPU_MODEL,
 			       shares,
+			       w->has_vsock ? "1" : "0",
 			       NULL };
 	struct child_spec spec = { .path = path,
 				   .argv = argv,

@@ -35,7 +35,7 @@ struct template_want {
 	const char *kernel; /* name in the store */
 	uint64_t mem_bytes;
 	uint32_t cpus;
-	bool has_net;
+	bool has_net, has_vsock;
 	const char *cpu_model; /* NULL: as the host's */
 	uint32_t n_shares;     /* slots for shared directories */
 	const char *image_id;  /* NULL: depth machine */

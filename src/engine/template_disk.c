@@ -164,8 +164,8 @@ static uint64_t fd_size(int fd)
 /* For people: what most have is not said. */
 static void shape_text(const struct template_want *w, const char *model, char *ret, size_t len)
 {
-	int n = snprintf(ret, len, "%" PRIu64 "M,%ucpu,%s", w->mem_bytes >> 20, w->cpus,
-			 w->has_net ? "net" : "nonet");
+	int n = snprintf(ret, len, "%" PRIu64 "M,%ucpu,%s%s", w->mem_bytes >> 20, w->cpus,
+			 w->has_net ? "net" : "nonet", w->has_vsock ? ",vsock" : "");
 
 	if (w->n_shares)
 		n += snprintf(ret + n, len - (size_t)n, ",%ushares", w->n_shares);
@@ -184,7 +184,7 @@ static int json_write(int dir_fd, const struct template *t, const struct templat
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	shape_text(w, model, shape, sizeof(shape));
-	j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:s,s:i,s:b,s:I,s:s,s:i}", "key",
+	j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:s,s:i,s:b,s:b,s:I,s:s,s:i}", "key",
 		      t->key, "depth", t->depth == TEMPLATE_IMAGE ? "image" : "machine", "image",
 		      w->image_id ? w->image_id : "", "kernel", w->kernel ? w->kernel : "", "shape",
 		      shape, "created", (json_int_t)now.tv_sec, "size",
@@ -193,8 +193,8 @@ static int json_write(int dir_fd, const struct template *t, const struct templat
 		      "mem_bytes", (json_int_t)t->mem_bytes, "state_len",
 		      (json_int_t)fd_size(t->state_fd), "writable_len",
 		      (json_int_t)fd_size(t->writable_fd), "driver", w->driver->name, "cpus",
-		      (int)w->cpus, "has_net", w->has_net, "disk_bytes", (json_int_t)w->disk_bytes,
-		      "cpu_model", model, "shares", (int)w->n_shares);
+		      (int)w->cpus, "has_net", w->has_net, "has_vsock", w->has_vsock, "disk_bytes",
+		      (json_int_t)w->disk_bytes, "cpu_model", model, "shares", (int)w->n_shares);
 	text = json_text(j, JSON_COMPACT);
 	json_decref(j);
 	if (!text)

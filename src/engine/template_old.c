@@ -35,6 +35,7 @@ static bool is_current(struct engine *g, const json_t *j)
 				   .has_net = json_is_true(json_object_get(j, "has_net")),
 				   .cpu_model = text_of(j, "cpu_model"),
 				   .n_shares = (uint32_t)number_of(j, "shares"),
+				   .has_vsock = json_is_true(json_object_get(j, "has_vsock")),
 				   .image_id = *image ? image : NULL,
 				   .disk_bytes = number_of(j, "disk_bytes") };
 	struct err e = { 0 };

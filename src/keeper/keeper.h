@@ -22,6 +22,7 @@
 #include "log_file.h"
 #include "loop.h"
 #include "disk_volume.h"
+#include "keeper_vsock.h"
 #include "passt.h"
 #include "template.h"
 #include "virtiofsd.h"
@@ -62,6 +63,7 @@ struct keeper {
 	struct loop_watch *passt_watch;
 	int64_t passt_started_ns; /* CLOCK_MONOTONIC */
 	uint32_t passt_ends;      /* one soon after the other */
+	struct vsock_dir vsock;
 	struct disk_server disk;
 	struct disk_server
 		extra[VM_DISKS_EXTRA_MAX]; /* of volumes and disks, in the mounts' order */

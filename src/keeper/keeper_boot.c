@@ -40,7 +40,8 @@ struct boot { /* what a launch holds for its duration */
 	struct kernel kernel;
 	struct store_disk image;
 	struct vm_disk_part parts[VM_PARTS_MAX];
-	int writable_fd, parent_fd, disk_fd, mem_fd, agent_fd, console_fd, net_fd;
+	int writable_fd, parent_fd, disk_fd, mem_fd, agent_fd, console_fd, net_fd, vsock_fd,
+		broker_fd;
 	struct disks_open extra;
 };
 
@@ -57,6 +58,8 @@ static void boot_done(struct boot *b)
 	fd_drop(&b->agent_fd);
 	fd_drop(&b->console_fd);
 	fd_drop(&b->net_fd);
+	fd_drop(&b->vsock_fd);
+	fd_drop(&b->broker_fd);
 }
 
 static uint32_t binds_count(const struct machine_config *c)
@@ -86,6 +89,7 @@ static void want_fill(struct keeper *k)
 		.has_net = c->has_network,
 		.cpu_model = *c->cpu_model ? c->cpu_model : SHAPE_CPU_MODEL,
 		.n_shares = has_share_slots(k) ? shape_share_slots(binds_count(c)) : 0,
+		.has_vsock = c->vsock != NULL,
 		.disk_bytes = c->disk_bytes ? align_up(c->disk_bytes, 1U << 20) : DISK_SIZE_DEFAULT,
 	};
 }
@@ -269,6 +273,17 @@ static int network_plan(struct keeper *k, struct boot *b, struct err *e)
 	return 0;
 }
 
+static int vsock_plan(struct keeper *k, struct boot *b, struct err *e)
+{
+	if (!k->config.vsock)
+		return 0;
+	if (vsock_dir_open(&k->vsock, k->config.vsock, k->loop, &b->vsock_fd, &b->broker_fd, e) < 0)
+		return -e->code;
+	b->spec.vsock_listen_fd = b->vsock_fd;
+	b->spec.vsock_broker_fd = b->broker_fd;
+	return 0;
+}
+
 static int share_start(struct keeper *k, const struct machine_mount *m, const char *name,
 		       struct virtiofsd *ret, struct err *e)
 {
@@ -361,8 +376,8 @@ static int boot_run(struct keeper *k, struct boot *b, struct err *e)
 	    disks_start(k, &b->spec, &b->extra, e) < 0)
 		return -e->code;
 	log_trace("keeper: disks");
-	if (network_plan(k, b, e) < 0 || shares_start(k, b, e) < 0 || console_open(k, b, e) < 0 ||
-	    vmm_start(k, b, e) < 0)
+	if (network_plan(k, b, e) < 0 || vsock_plan(k, b, e) < 0 || shares_start(k, b, e) < 0 ||
+	    console_open(k, b, e) < 0 || vmm_start(k, b, e) < 0)
 		return -e->code;
 	log_trace("keeper: VMM launched");
 	if (k->driver->caps & VM_CAP_TEMPLATE)
@@ -394,9 +409,10 @@ static int launch(struct keeper *k, struct err *e)
 	b->kernel.kernel_fd = b->kernel.initrd_fd = -1;
 	disks_open_init(&b->extra);
 	b->writable_fd = b->parent_fd = b->disk_fd = b->mem_fd = b->agent_fd = b->console_fd =
-		b->net_fd = -1;
+		b->net_fd = b->vsock_fd = b->broker_fd = -1;
 	if (shape_driver(k->g, k->config.driver, &k->driver, e) < 0 ||
-	    shape_cpu_model_check(k->driver, k->config.cpu_model, e) < 0) {
+	    shape_cpu_model_check(k->driver, k->config.cpu_model, e) < 0 ||
+	    shape_vsock_check(&k->config, k->driver, e) < 0) {
 		free(b);
 		return -e->code;
 	}

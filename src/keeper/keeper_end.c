@@ -81,6 +81,7 @@ static void state_end(struct keeper *k, uint32_t code, const char *why)
 	k->main_has_ended = true;
 	loop_timer_disarm(k->start_timer);
 	loop_timer_disarm(k->stop_timer);
+	vsock_dir_close(&k->vsock); /* for the next one, of who hears of the end */
 	k->state.exit_code = (int32_t)code;
 	k->state.finished_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	k->state.keeper_pid = k->state.vmm_pid = 0;

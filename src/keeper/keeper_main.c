@@ -186,6 +186,7 @@ int main(int argc, char **argv)
 	k->lock_fd = k->run_fd = k->data_fd = k->agent_fd = k->listen_fd = k->log.fd = k->net_fd =
 		-1;
 	k->passt = (struct passt)PASST_NONE;
+	k->vsock = (struct vsock_dir)VSOCK_DIR_NONE;
 	k->disk = (struct disk_server)DISK_SERVER_NONE;
 	for (uint32_t i = 0; i < VM_DISKS_EXTRA_MAX; i++)
 		k->extra[i] = (struct disk_server)DISK_SERVER_NONE;

@@ -165,6 +165,7 @@ void servers_stop(struct keeper *k)
 	k->net_watch = k->passt_watch = NULL;
 	passt_stop(&k->passt);
 	fd_drop(&k->net_fd);
+	vsock_dir_close(&k->vsock);
 	for (uint32_t i = 0; i < k->n_shares; i++) {
 		loop_watch_drop(k->share_watches[i]);
 		k->share_watches[i] = NULL;

@@ -24,6 +24,7 @@ void vmm_config_init(struct vmm_config *c)
 	memset(c, 0, sizeof(*c));
 	c->mem_fd = c->kernel_fd = c->initrd_fd = c->state_fd = -1;
 	c->net_fd = c->ctl_fd = c->agent_fd = c->console_fd = -1;
+	c->vsock_listen_fd = c->vsock_broker_fd = -1;
 	for (uint32_t i = 0; i < VMM_DISKS_MAX; i++)
 		for (uint32_t j = 0; j < VMM_LAYERS_MAX; j++)
 			c->disks[i].fds[j] = -1;
@@ -147,6 +148,9 @@ static void put_devices(struct writer *w, const struct vmm_config *c)
 	put_u32(w, c->net);
 	put_fd(w, c->net_fd);
 	put(w, c->mac, sizeof(c->mac));
+	put_bool(w, c->has_vsock);
+	put_fd(w, c->vsock_listen_fd);
+	put_fd(w, c->vsock_broker_fd);
 	put_fd(w, c->ctl_fd);
 	put_fd(w, c->agent_fd);
 	put_fd(w, c->console_fd);
@@ -299,6 +303,9 @@ static void get_devices(struct reader *r, struct vmm_config *c)
 	c->net = (enum vmm_net)get_most(r, VMM_NET_TAP, "has an unknown kind of network");
 	c->net_fd = get_fd(r);
 	get(r, c->mac, sizeof(c->mac));
+	c->has_vsock = get_bool(r);
+	c->vsock_listen_fd = get_fd(r);
+	c->vsock_broker_fd = get_fd(r);
 	c->ctl_fd = get_fd(r);
 	c->agent_fd = get_fd(r);
 	c->console_fd = get_fd(r);
@@ -471,12 +478,21 @@ static int net_check(const struct vmm_config *c, struct names *n, struct err *e)
 	return fd_check(n, c->net_fd, c->has_net ? FD_MAY : FD_NEVER, "network", e);
 }
 
+static int vsock_check(const struct vmm_config *c, struct names *n, struct err *e)
+{
+	const enum fd_need need = c->has_vsock ? FD_MAY : FD_NEVER;
+
+	if (fd_check(n, c->vsock_listen_fd, need, "vsock", e) < 0)
+		return -e->code;
+	return fd_check(n, c->vsock_broker_fd, need, "broker of vsock", e);
+}
+
 static int config_check(const struct vmm_config *c, uint32_t n_fds, struct err *e)
 {
 	struct names n = { .n_fds = n_fds };
 
 	if (size_check(c, e) < 0 || boot_check(c, &n, e) < 0 || disks_check(c, &n, e) < 0 ||
-	    shares_check(c, &n, e) < 0 || net_check(c, &n, e) < 0 ||
+	    shares_check(c, &n, e) < 0 || net_check(c, &n, e) < 0 || vsock_check(c, &n, e) < 0 ||
 	    fd_check(&n, c->ctl_fd, FD_MUST, "control socket", e) < 0 ||
 	    fd_check(&n, c->agent_fd, FD_MUST, "agent's socket", e) < 0)
 		return -e->code;

@@ -97,6 +97,9 @@ struct vmm_config {
 	enum vmm_net net;
 	int net_fd;                /* -1: goes nowhere yet */
 	uint8_t mac[VMM_MAC_SIZE]; /* one station's */
+	bool has_vsock;            /* if not, the two below are -1; they may be in any case */
+	int vsock_listen_fd;       /* a listening stream socket: who calls the guest */
+	int vsock_broker_fd;       /* who connects the guest's calls, see vsock_broker.h */
 	int ctl_fd;                /* stream socket to the driver, see vmm_ctl.h */
 	int agent_fd;              /* stream socket to the agent's port */
 	int console_fd;            /* guest kernel messages; -1: none */

@@ -21,6 +21,7 @@
 static const int calls_vmm[] = {
 	SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(timerfd_settime),
 	SCMP_SYS(sendmsg),   SCMP_SYS(recvmsg),    SCMP_SYS(recvfrom),    SCMP_SYS(io_uring_enter),
+	SCMP_SYS(accept4),   SCMP_SYS(shutdown),
 };
 
 /*
@@ -61,10 +62,11 @@ static const int calls_thread[] = {
 	SCMP_SYS(exit_group),
 };
 
-/* Registers of devices: a timer, a watch, the end of a disk's requests when it is reset. */
+/* Registers of devices: a timer, a watch, the end of a disk's requests, and of connections, when it
+ * is reset. */
 static const int calls_vcpu[] = {
 	SCMP_SYS(poll),           SCMP_SYS(ppoll), SCMP_SYS(epoll_ctl), SCMP_SYS(timerfd_settime),
-	SCMP_SYS(io_uring_enter),
+	SCMP_SYS(io_uring_enter), SCMP_SYS(close),
 };
 
 static const int calls_disk[] = {

@@ -18,6 +18,7 @@ enum vm_driver_caps {
 	VM_CAP_FUSE = 1 << 3,      /* shares are served over a socket of FUSE messages, templates
 				      have private memory nevertheless; else vhost-user */
 	VM_CAP_CPU_MODEL = 1 << 4, /* other models than "host" */
+	VM_CAP_VSOCK = 1 << 5,     /* a socket device behind unix sockets */
 };
 
 struct vm_driver_info {

@@ -43,6 +43,7 @@ static const struct field config_fields[] = {
 	CFG(mem_bytes, F_U64),    CFG(cpus, F_U32),           CFG(disk_bytes, F_U64),
 	CFG(no_template, F_BOOL), CFG(driver, F_TEXT),        CFG(kernel, F_TEXT),
 	CFG(cpu_model, F_TEXT),
+	CFG(vsock, F_STR),
 };
 
 static const struct field state_fields[] = {

@@ -182,6 +182,9 @@ int machine_config_check(const struct machine_config *c, struct err *e)
 			c->cwd);
 	if (c->cwd && strncmp(c->cwd, "/proc/self/fd", 13) == 0)
 		return err_plain(e, EINVAL, "the working directory '%s' is not allowed", c->cwd);
+	if (c->vsock && !path_is_absolute(c->vsock))
+		return err_plain(e, EINVAL, "invalid --vsock \"%s\": not an absolute path",
+				 c->vsock);
 	if (numbers_check(c, e) < 0 || lists_check(c, e) < 0 || ports_check(c, e) < 0)
 		return -e->code;
 	return mounts_check(c, e);

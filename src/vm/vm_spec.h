@@ -82,12 +82,15 @@ struct vm_spec {
 	struct vm_disk disks[VM_DISKS_MAX];
 	uint32_t n_disks; /* slot i is the guest's i-th virtio disk, in template and clone alike */
 	struct vm_share shares[VM_SHARES_MAX];
-	uint32_t n_shares; /* in template and clone alike, as the tags */
-	bool has_net;      /* there is a network device ... */
-	int net_fd;        /* ... and its stream socket (passt's framing); -1: goes nowhere */
-	int agent_fd;      /* stream socket to the agent's port */
-	int console_fd;    /* guest kernel messages; -1: none */
-	uid_t uid;         /* the VMM runs as this user; 0 only when we are not root: "as we are" */
+	uint32_t n_shares;   /* in template and clone alike, as the tags */
+	bool has_net;        /* there is a network device ... */
+	int net_fd;          /* ... and its stream socket (passt's framing); -1: goes nowhere */
+	bool has_vsock;      /* there is a socket device; the two below may be -1 */
+	int vsock_listen_fd; /* listening stream socket: who calls the guest */
+	int vsock_broker_fd; /* SOCK_SEQPACKET: asked for what the guest calls, vsock_broker.h */
+	int agent_fd;        /* stream socket to the agent's port */
+	int console_fd;      /* guest kernel messages; -1: none */
+	uid_t uid; /* the VMM runs as this user; 0 only when we are not root: "as we are" */
 	gid_t gid;
 };
 

@@ -2,8 +2,8 @@
 /*
  * vmm_devices.c - the devices of a configuration
  *
- * Console, disks, network, random numbers, balloon, shares: in this order, always, since a template
- * and its clones must have the same device in the same slot.
+ * Console, disks, network, random numbers, balloon, sockets, shares: in this order, always, since a
+ * template and its clones must have the same device in the same slot.
  */
 #include <string.h>
 
@@ -15,6 +15,7 @@
 #include "virtio_fs.h"
 #include "virtio_net.h"
 #include "virtio_rng.h"
+#include "virtio_vsock.h"
 
 #define AGENT_PORT "caisson.agent"
 
@@ -137,6 +138,17 @@ static int net_make(struct machine *m, struct err *e)
 	return machine_slot_add(m, m->net, e);
 }
 
+static int vsock_make(struct machine *m, struct err *e)
+{
+	struct virtio_device *d;
+
+	if (!m->c->has_vsock)
+		return 0;
+	if (virtio_vsock_new(m->loop, m->c->vsock_listen_fd, m->c->vsock_broker_fd, &d, e) < 0)
+		return -e->code;
+	return machine_slot_add(m, d, e);
+}
+
 static int shares_make(struct machine *m, struct err *e)
 {
 	for (uint32_t i = 0; i < m->c->n_shares; i++) {
@@ -162,7 +174,7 @@ int machine_devices_make(struct machine *m, struct err *e)
 	if (net_make(m, e) < 0 || virtio_rng_new(m->loop, &rng, e) < 0 ||
 	    machine_slot_add(m, rng, e) < 0 ||
 	    virtio_balloon_new(m->loop, &m->mem, &m->balloon, e) < 0 ||
-	    machine_slot_add(m, m->balloon, e) < 0)
+	    machine_slot_add(m, m->balloon, e) < 0 || vsock_make(m, e) < 0)
 		return -e->code;
 	return shares_make(m, e);
 }

@@ -2,7 +2,7 @@
 /*
  * template_main.c - caisson-template: makes a template, or holds one
  *
- *   caisson-template make ROOT RUN DRIVER KERNEL MEM CPUS NET IMAGE DISK MODEL SHARES
+ *   caisson-template make ROOT RUN DRIVER KERNEL MEM CPUS NET IMAGE DISK MODEL SHARES VSOCK
  *   caisson-template hold MEM HAS_WRITABLE
  *       descriptors: 3 listening socket, 4 memory, 5 device state, 6 writable layer
  *
@@ -43,6 +43,7 @@ static int make(char **a)
 	w.disk_bytes = strtoull(a[8], NULL, 10);
 	w.cpu_model = a[9];
 	w.n_shares = (uint32_t)strtoul(a[10], NULL, 10);
+	w.has_vsock = strcmp(a[11], "1") == 0;
 	rc = w.driver ? engine_open(&o, &g, &e) : -e.code;
 	if (rc == 0)
 		rc = template_make(g, &w, &e);
@@ -65,7 +66,7 @@ static int hold(char **a)
 
 int main(int argc, char **argv)
 {
-	bool is_make = argc == 13 && strcmp(argv[1], "make") == 0;
+	bool is_make = argc == 14 && strcmp(argv[1], "make") == 0;
 	bool is_hold = argc == 4 && strcmp(argv[1], "hold") == 0;
 	pid_t pid;
 

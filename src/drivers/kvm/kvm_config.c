@@ -162,6 +162,11 @@ int kvm_config_make(const struct vm_spec *s, int ctl_fd, struct kvm_config *ret,
 		k->c.net_fd = fd_add(k, s->net_fd);
 		memcpy(k->c.mac, template_mac, sizeof(template_mac));
 	}
+	if (s->has_vsock) {
+		k->c.has_vsock = true;
+		k->c.vsock_listen_fd = fd_add(k, s->vsock_listen_fd);
+		k->c.vsock_broker_fd = fd_add(k, s->vsock_broker_fd);
+	}
 	k->c.ctl_fd = fd_add(k, ctl_fd);
 	k->c.agent_fd = fd_add(k, s->agent_fd);
 	k->c.console_fd = fd_add(k, s->console_fd);
