@@ -79,6 +79,7 @@ void vsock_conn_drop(struct virtio_vsock *v, struct vsock_conn *c)
 {
 	host_close(v, c);
 	c->state = VSOCK_FREE;
+	c->owed = VSOCK_OP_NONE;
 }
 
 void vsock_conn_settle(struct virtio_vsock *v, struct vsock_conn *c)
