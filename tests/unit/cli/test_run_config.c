@@ -46,6 +46,7 @@ static void everything(void **state)
 				 .cpu_model = "baseline-v3",
 				 .network = "none",
 				 .driver = "auto",
+				 .vsock = "sockets",
 				 .stop_signal = "SIGINT",
 				 .stop_timeout_s = 7 };
 	struct machine_config c = { 0 };
@@ -64,6 +65,7 @@ static void everything(void **state)
 	if (make(&o, &c, &e) < 0)
 		fail_msg("%s", e.msg);
 	assert_true(c.has_tty && c.is_auto_removed && !c.has_network && !c.has_stdin);
+	assert_string_equal(c.vsock, "/cwd/sockets");
 	assert_string_equal(c.image_ref, "image");
 	assert_int_equal(c.cmd.n, 2);
 	assert_int_equal(c.entrypoint.n, 1);
@@ -212,6 +214,29 @@ static void sources_of_volumes_are_made(void **state)
 	machine_config_done(&c);
 }
 
+static void directory_of_vsock_is_there(void **state)
+{
+	static const struct {
+		const char *name;
+		int rc;
+	} t[] = { { ".", 0 }, { "none", -ENOENT }, { "f", -ENOTDIR }, { "f/x", -ENOTDIR } };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(file_write_atomic_at(temp_dir.fd, "f", 0600, "", 0, &e), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct machine_config c = { 0 };
+		struct run_options o = { 0 };
+		char path[100];
+
+		snprintf(path, sizeof(path), "%s/%s", temp_dir.path, t[i].name);
+		o.vsock = path;
+		assert_int_equal(make(&o, &c, &e), 0);
+		assert_int_equal(run_sources_make(&o, &c, &e), t[i].rc);
+		machine_config_done(&c);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +244,8 @@ int main(void)
 		cmocka_unit_test(networks),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(consoles),
+		cmocka_unit_test_setup_teardown(directory_of_vsock_is_there, temp_dir_setup,
+						temp_dir_teardown),
 		cmocka_unit_test_setup_teardown(sources_of_volumes_are_made, temp_dir_setup,
 						temp_dir_teardown),
 	};

@@ -45,6 +45,9 @@ static struct vm_spec spec(void)
 		.n_shares = 1,
 		.has_net = true,
 		.net_fd = 18,
+		.has_vsock = true,
+		.vsock_listen_fd = 20,
+		.vsock_broker_fd = 21,
 		.agent_fd = 12,
 		.console_fd = 19,
 	};
@@ -79,6 +82,8 @@ static void round_trip(void **state)
 	assert_true(c.disks[3].kind == VMM_DISK_RAW && k.fds[c.disks[3].fds[0]] == 16);
 	assert_true(k.fds[c.shares[0].sock_fd] == 17 && strcmp(c.shares[0].tag, "share0") == 0);
 	assert_true(c.has_net && c.net == VMM_NET_STREAM && k.fds[c.net_fd] == 18);
+	assert_true(c.has_vsock && k.fds[c.vsock_listen_fd] == 20 &&
+		    k.fds[c.vsock_broker_fd] == 21);
 	assert_true(k.fds[c.ctl_fd] == 9 && k.fds[c.agent_fd] == 12 && k.fds[c.console_fd] == 19);
 	for (size_t i = 0; i < VMM_FD_FIRST; i++)
 		assert_int_equal(k.fds[i], -1);
@@ -95,6 +100,7 @@ static void restored(void **state)
 	(void)state;
 	s.boot = VM_BOOT_RESTORE;
 	s.kernel_fd = s.initrd_fd = s.console_fd = s.net_fd = -1;
+	s.vsock_listen_fd = s.vsock_broker_fd = -1;
 	s.state_fd = 22;
 	s.mem = VM_MEM_PRIVATE;
 	s.n_shares = 0;
@@ -104,6 +110,7 @@ static void restored(void **state)
 		fail_msg("%s", e.msg);
 	assert_true(c.boot == VMM_BOOT_RESTORE && k.fds[c.state_fd] == 22 && c.kernel_fd == -1);
 	assert_true(c.mem == VMM_MEM_PRIVATE && c.net_fd == -1 && c.console_fd == -1);
+	assert_true(c.has_vsock && c.vsock_listen_fd == -1 && c.vsock_broker_fd == -1);
 	assert_string_equal(c.cmdline, "");
 }
 

@@ -17,9 +17,9 @@
 
 static void spec_is_nearly_whole(void **state)
 {
-	const struct template_want w = { .mem_bytes = SHAPE_MEM_DEFAULT,
-					 .cpus = 2,
-					 .has_net = true };
+	const struct template_want w = {
+		.mem_bytes = SHAPE_MEM_DEFAULT, .cpus = 2, .has_net = true, .has_vsock = true
+	};
 	struct vm_spec a, b, other;
 	struct err e = { 0 };
 
@@ -29,6 +29,7 @@ static void spec_is_nearly_whole(void **state)
 	shape_spec(&w, "ff3456789abc", &other);
 	assert_int_equal(a.cpus, 2);
 	assert_true(a.has_net && a.net_fd == -1);
+	assert_true(a.has_vsock && a.vsock_listen_fd == -1 && a.vsock_broker_fd == -1);
 	assert_int_equal(a.n_disks, TEMPLATE_DISK_COUNT + TEMPLATE_DISK_SPARE);
 	assert_true(a.disks[TEMPLATE_DISK_IMAGE].is_readonly);
 	assert_false(a.disks[TEMPLATE_DISK_WRITABLE].is_readonly);
@@ -132,12 +133,34 @@ static void probe_is_cached(void **state)
 	store_close(g.store);
 }
 
+static void vsock_needs_a_driver(void **state)
+{
+	static const struct {
+		const char *driver;
+		int rc;
+	} t[] = { { "kvm", 0 }, { "qemu", -ENOTSUP }, { "fake", -ENOTSUP } };
+	char dir[] = "/dir";
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct machine_config c = { .vsock = dir };
+		struct err e = { 0 };
+		const struct vm_driver_ops *d = vm_driver_find(t[i].driver, &e);
+
+		assert_int_equal(shape_vsock_check(&c, d, &e), t[i].rc);
+		assert_int_equal(t[i].rc != 0, strstr(e.msg, t[i].driver) != NULL);
+		c.vsock = NULL;
+		assert_int_equal(shape_vsock_check(&c, d, &e), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spec_is_nearly_whole),
 		cmocka_unit_test(directories_have_slots),
 		cmocka_unit_test(models_need_a_driver),
+		cmocka_unit_test(vsock_needs_a_driver),
 		cmocka_unit_test_setup_teardown(probe_is_cached, temp_dir_setup, temp_dir_teardown),
 	};
 

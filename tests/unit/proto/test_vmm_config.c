@@ -53,6 +53,9 @@ static void base_fill(void)
 	conf.net = VMM_NET_TAP;
 	conf.net_fd = 14;
 	memcpy(conf.mac, "\x02\x01\x02\x03\x04\x05", VMM_MAC_SIZE);
+	conf.has_vsock = true;
+	conf.vsock_listen_fd = 16;
+	conf.vsock_broker_fd = 17;
 	conf.ctl_fd = 4;
 	conf.agent_fd = 5;
 	conf.console_fd = 6;
@@ -140,6 +143,7 @@ static void cold_both_ways(void **state)
 	assert_true(got.shares[1].sock_fd == 43);
 	assert_true(got.has_net && got.net == VMM_NET_TAP && got.net_fd == 14);
 	assert_memory_equal(got.mac, "\x02\x01\x02\x03\x04\x05", 6);
+	assert_true(got.has_vsock && got.vsock_listen_fd == 16 && got.vsock_broker_fd == 17);
 	assert_true(got.ctl_fd == 4 && got.agent_fd == 5 && got.console_fd == 6);
 }
 
@@ -231,6 +235,8 @@ static void most_fits(void **state)
 		memset(conf.shares[i].tag, 'a' + (int)i, sizeof(conf.shares[i].tag) - 1);
 	}
 	conf.net_fd = fd++;
+	conf.vsock_listen_fd = fd++;
+	conf.vsock_broker_fd = fd++;
 	assert_int_equal(vmm_config_put(&conf, &b), 0);
 	assert_true(b.len <= VMM_CONFIG_SIZE_MAX);
 	if (there_and_back((uint32_t)fd - VMM_FD_FIRST, &got, &e) < 0)
@@ -282,8 +288,8 @@ static void bad_bytes(void **state)
 		{ 8, 0, "version 0" },
 		{ 8, 2, "version 2" },
 		{ 11, 1, "version" },
-		{ LENGTH, 103, "103 bytes" },
-		{ LENGTH, 105, "105 bytes" },
+		{ LENGTH, 112, "112 bytes" },
+		{ LENGTH, 114, "114 bytes" },
 		{ LENGTH + 3, 1, "here are" },
 		{ 28, 3, "kind of memory" },
 		{ 31, 128, "kind of memory" },
@@ -304,6 +310,7 @@ static void bad_bytes(void **state)
 		{ 77, 2, "neither 0 nor 1" },
 		{ 77, 255, "neither 0 nor 1" },
 		{ 78, 2, "kind of network" },
+		{ 92, 2, "neither 0 nor 1" },
 	};
 	struct vmm_config got;
 	struct err e = { 0 };
@@ -555,6 +562,14 @@ static void share_and_net_rules(void **state)
 		{ SET(mac[0], 255), NO, BAD, "one station's" },
 		{ SET(has_net, 0), NO, BAD, "no network" },
 		{ SET(has_net, 0), SET(net, 0), BAD, "no network" },
+		{ SET(vsock_listen_fd, -1), NO, 0, NULL },
+		{ SET(vsock_listen_fd, -1), SET(vsock_broker_fd, -1), 0, NULL },
+		{ SET(vsock_listen_fd, 44), NO, BAD, "vsock: there is no" },
+		{ SET(vsock_listen_fd, 17), NO, BAD, "broker of vsock: descriptor 17 serves" },
+		{ SET(vsock_broker_fd, 14), NO, BAD, "broker of vsock: descriptor 14 serves" },
+		{ SET(has_vsock, 0), NO, BAD, "vsock: descriptor 16 is for nothing" },
+		{ SET(has_vsock, 0), SET(vsock_listen_fd, -1), BAD,
+		  "broker of vsock: descriptor 17 is for nothing" },
 	};
 
 	(void)state;

@@ -21,6 +21,7 @@ static void config_fill(struct machine_config *c)
 		.image_ref = strdup("nginx"),
 		.image_id = "sha256:x",
 		.user = strdup("me"),
+		.vsock = strdup("/sockets"),
 		.stop_timeout_s = 5,
 		.has_tty = true,
 		.publish_all = true,
@@ -91,7 +92,7 @@ static void missing_fields_are_defaults(void **state)
 	(void)state;
 	assert_int_equal(machine_config_from_json(j, &c, &e), 0);
 	assert_int_equal(c.stop_timeout_s, -1);
-	assert_true(!c.user && c.env.n == 0 && !c.has_network);
+	assert_true(!c.user && !c.vsock && c.env.n == 0 && !c.has_network);
 	machine_config_done(&c);
 	assert_int_equal(machine_state_from_json(j, &s, &e), -EBADMSG); /* but for the status */
 	json_decref(j);
@@ -103,6 +104,7 @@ static void config_refused(void **state)
 		"[]",
 		"null",
 		"{\"id\":5}",
+		"{\"vsock\":true}",
 		"{\"name\":null,\"user\":[]}",
 		"{\"id\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"}",
 		"{\"created_ns\":\"5\"}",

@@ -85,6 +85,13 @@ static void texts(void **state)
 		check(&c, t[i].why, t[i].hostname ? t[i].hostname : t[i].cwd);
 	}
 	c = good();
+	c.vsock = (char[]){ "/dir" };
+	check(&c, NULL, "vsock");
+	c.vsock = (char[]){ "dir" };
+	check(&c, "--vsock", "vsock");
+	c.vsock = long_path;
+	check(&c, "--vsock", "vsock");
+	c = good();
 	c.id[3] = 'X';
 	check(&c, "machine id", "id");
 	c = good();
