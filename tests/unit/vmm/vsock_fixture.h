@@ -206,6 +206,7 @@ static inline bool guest_gets(struct setup *s, struct packet *ret)
 	uint32_t len;
 	uint16_t head;
 
+	*ret = (struct packet){ 0 };
 	loop_turns(s->loop);
 	if (!guest_driver_used(&s->g, RX, &head, &len))
 		return false;
