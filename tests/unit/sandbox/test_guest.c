@@ -122,7 +122,6 @@ static const struct row {
 	CALL("connect", ALL, DIES, connect, SOCKET_FD, P(&address), sizeof(address)),
 	CALL("bind", ALL, DIES, bind, SOCKET_FD, P(&address), sizeof(address)),
 	CALL("listen", ALL, DIES, listen, SOCKET_FD, 1),
-	CALL("accept4", ALL, DIES, accept4, SOCKET_FD),
 	CALL("ptrace", ALL, DIES, ptrace, 16 /* attach */, PARENT),
 	CALL("process_vm_readv", ALL, DIES, process_vm_readv, PARENT),
 	CALL("process_vm_writev", ALL, DIES, process_vm_writev, PARENT),
@@ -210,6 +209,10 @@ static const struct row {
 	CALL("peer of a socket", ON(VMM), DIES, getsockopt, SOCKET_FD, SOL_SOCKET, SO_PEERCRED),
 	CALL("type of a socket", ALL & ~ON(VMM), DIES, getsockopt, SOCKET_FD, SOL_SOCKET, SO_TYPE),
 	{ "sendmsg to an abstract address", ON(VMM), EPERM, try_abstract, .flags = FLAG_SCOPE },
+	CALL("accept4", ON(VMM), EINVAL, accept4, SOCKET_FD), /* it does not listen */
+	CALL("accept4", ALL & ~ON(VMM), DIES, accept4, SOCKET_FD),
+	CALL("shutdown", ON(VMM), ENOTSOCK, shutdown, FILE_FD, SHUT_WR),
+	CALL("shutdown", ALL & ~ON(VMM), DIES, shutdown, SOCKET_FD, SHUT_WR),
 	/* files */
 	CALL("open", ON(VMM) | SHARES, EPERM, open, P("/etc/passwd")),
 	CALL("open", THREADS, DIES, open, P("/etc/passwd")),
@@ -248,7 +251,8 @@ static const struct row {
 	CALL("clone3", ON(VMM) | SHARES, ENOSYS, clone3, 0),
 	CALL("clone3", THREADS, DIES, clone3, 0),
 	CALL("rt_sigaction", THREADS, DIES, rt_sigaction, SIGUSR1, 0, 0, 8),
-	CALL("close", THREADS, DIES, close, -1),
+	CALL("close", ON(VCPU), EBADF, close, -1),
+	CALL("close", ON(DISK), DIES, close, -1),
 	CALL("one more filter", ON(VMM), EFAULT, seccomp, SECCOMP_SET_MODE_FILTER),
 	CALL("one more filter", ALL & ~ON(VMM), DIES, seccomp, SECCOMP_SET_MODE_FILTER),
 	{ "no more descriptors", ON(VMM), 0, try_descriptor_limit },
