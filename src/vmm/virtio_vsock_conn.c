@@ -168,20 +168,16 @@ static bool line_parse(const struct vsock_conn *c, uint32_t *ret_port)
 
 /* One that was used comes back late, also to a guest that was restored: it may not have let go of
  * it. */
-static uint32_t host_port_new(struct virtio_vsock *v)
+static uint32_t host_port_new(struct virtio_vsock *v, uint32_t guest_port)
 {
-	bool is_used = true;
-	uint32_t port = 0;
+	struct vsock_header h = { .src_port = guest_port };
 
-	while (is_used) { /* the table is smaller than the range */
-		port = v->next_port++;
+	do {
+		h.dst_port = v->next_port++;
 		if (v->next_port == VSOCK_HOST_PORT_END)
 			v->next_port = VSOCK_HOST_PORT;
-		is_used = false;
-		for (uint32_t i = 0; i < VSOCK_CONNS_MAX; i++)
-			is_used |= v->conns[i].state != VSOCK_FREE && v->conns[i].host_port == port;
-	}
-	return port;
+	} while (vsock_conn_find(v, &h)); /* the table is smaller than the range */
+	return h.dst_port;
 }
 
 static void line_event(struct virtio_vsock *v, struct vsock_conn *c)
@@ -191,7 +187,7 @@ static void line_event(struct virtio_vsock *v, struct vsock_conn *c)
 	if (rc < 0 || (rc > 0 && !line_parse(c, &c->guest_port))) {
 		vsock_conn_drop(v, c);
 	} else if (rc > 0) {
-		c->host_port = host_port_new(v);
+		c->host_port = host_port_new(v, c->guest_port);
 		c->state = VSOCK_CALLING;
 		c->owed = VSOCK_OP_REQUEST;
 		c->end_ms = vsock_now_ms() + VSOCK_WAIT_MS;
