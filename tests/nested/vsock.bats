@@ -7,7 +7,6 @@ setup() {
 	load ../e2e/expect
 	cd "$BATS_TEST_TMPDIR" || exit
 	PEER=$BATS_FILE_TMPDIR/vsock_peer
-	HOST=$BATS_TEST_DIRNAME/vsock_host.py
 	mkdir sockets
 }
 teardown() {
@@ -22,11 +21,11 @@ setup_file() {
 up() { caisson run -d --driver kvm --network none --vsock sockets "$@" "$BUSYBOX" sleep 1000 >/dev/null; } # up OPTION...
 bring_peer() { caisson exec -i "$1" sh -c 'cat >/peer; chmod +x /peer' <"$PEER"; }
 server_start() { # server_start PORT: an echo server of the host's
-	python3 "$HOST" serve "sockets/$1" 3>&- &
+	"$PEER" host-serve "sockets/$1" 3>&- &
 	SERVER=$!
-	eventually 20 test -S "sockets/$1"
+	eventually 60 test -S "sockets/$1"
 }
-guest_answers() { python3 "$HOST" call sockets/connect 5000 <<<ping | grep -x ping; }
+guest_answers() { "$PEER" host-call sockets/connect 5000 <<<ping | grep -x ping; }
 
 # 1 MiB each way over a connection that the guest makes, and over one that the host makes.
 both_ways() { # both_ways MACHINE
@@ -35,8 +34,8 @@ both_ways() { # both_ways MACHINE
 	caisson exec -i "$1" /peer call 77 <"$data" >from-host
 	cmp "$data" from-host
 	caisson exec -d "$1" /peer serve 5000
-	eventually 20 guest_answers
-	python3 "$HOST" call sockets/connect 5000 <"$data" >from-guest
+	eventually 60 guest_answers
+	"$PEER" host-call sockets/connect 5000 <"$data" >from-guest
 	cmp "$data" from-guest
 }
 
@@ -56,7 +55,7 @@ both_ways() { # both_ways MACHINE
 	[ "$(caisson inspect -f '{{.Caisson.Boot}}' clone)" != cold ]
 	both_ways clone
 	# nobody listens: there, and here
-	[ -z "$(python3 "$HOST" call sockets/connect 5001 <<<ping)" ]
+	[ -z "$("$PEER" host-call sockets/connect 5001 <<<ping)" ]
 	fails_with 1 'connect: Connection reset by peer' caisson exec clone /peer call 78
 	ln -s 77 sockets/79 # links are not followed
 	fails_with 1 'connect: Connection reset by peer' caisson exec clone /peer call 79
@@ -83,7 +82,7 @@ both_ways() { # both_ways MACHINE
 	caisson start first
 	bring_peer first
 	caisson exec -d first /peer serve 5000
-	eventually 20 guest_answers
+	eventually 60 guest_answers
 	caisson stop -t 1 first
 	[ ! -e sockets/connect ]
 	echo mine >sockets/connect
