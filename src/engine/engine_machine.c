@@ -274,9 +274,7 @@ static int driver_check(const struct machine_config *c, struct err *e)
 	if (strcmp(c->driver, SHAPE_DRIVER_AUTO) == 0)
 		return 0;
 	d = vm_driver_find(c->driver, e);
-	if (!d || shape_cpu_model_check(d, c->cpu_model, e) < 0)
-		return -e->code;
-	return shape_vsock_check(c, d, e);
+	return d ? shape_check(c, d, e) : -e->code;
 }
 
 static unsigned depth_of(const struct machine_mount *m)

@@ -46,14 +46,6 @@ uint32_t shape_share_slots(uint32_t n)
 	return sizes[i];
 }
 
-int shape_cpu_model_check(const struct vm_driver_ops *d, const char *model, struct err *e)
-{
-	if (!*model || strcmp(model, SHAPE_CPU_MODEL) == 0 || d->caps & VM_CAP_CPU_MODEL)
-		return 0;
-	return err_plain(e, ENOTSUP, "--cpu-model %s: driver %s has host only, driver kvm has it",
-			 model, d->name);
-}
-
 void shape_spec(const struct template_want *w, const char *name, struct vm_spec *ret)
 {
 	*ret = (struct vm_spec){
@@ -216,14 +208,4 @@ int shape_driver(struct engine *g, const char *name, const struct vm_driver_ops 
 	    strcmp(info.accel, "kvm") != 0)
 		*ret = vm_driver_find("qemu", e);
 	return *ret ? 0 : -e->code;
-}
-
-int shape_vsock_check(const struct machine_config *c, const struct vm_driver_ops *d, struct err *e)
-{
-	if (!c->vsock || d->caps & VM_CAP_VSOCK)
-		return 0;
-	return err_plain(e, ENOTSUP,
-			 "--vsock needs caisson-vmm (driver kvm), not driver %s: QEMU's socket "
-			 "device is the host kernel's, with an address that all of the host shares",
-			 d->name);
 }

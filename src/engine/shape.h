@@ -34,13 +34,18 @@ void shape_spec(const struct template_want *w, const char *name, struct vm_spec 
 must_check int shape_driver(struct engine *g, const char *name, const struct vm_driver_ops **ret,
 			    struct err *e);
 
-/* -ENOTSUP: this driver does not have the processor model. */
-must_check int shape_cpu_model_check(const struct vm_driver_ops *d, const char *model,
-				     struct err *e);
+/* -ENOTSUP and the reason: the machine is to have what this driver has not. */
+must_check int shape_check(const struct machine_config *c, const struct vm_driver_ops *d,
+			   struct err *e);
 
-/* -ENOTSUP: the machine is to have a socket device, and that driver has none. */
-must_check int shape_vsock_check(const struct machine_config *c, const struct vm_driver_ops *d,
-				 struct err *e);
+#define SHAPE_TEXT_SIZE 128
+
+/* What of it makes one template differ from another beside driver, kernel and image, as words for
+ * people: "512M,1cpu,net"; what most have not is said only where it is there. */
+void shape_text(const struct template_want *w, char ret[SHAPE_TEXT_SIZE]);
+/* The words of `text`, which is taken apart and must outlive *ret, into *ret, where what they do
+ * not say stays as it is. -EINVAL: a word of no version. */
+must_check int shape_parse(char *text, struct template_want *ret);
 
 /* What the driver says of this host, from a cache in RUN as long as it holds. */
 must_check int shape_driver_info(struct engine *g, const struct vm_driver_ops *d,

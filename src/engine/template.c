@@ -25,7 +25,7 @@
 #include "shape.h"
 #include "template_internal.h"
 
-#define TEMPLATE_VERSION 5 /* counts up when guest or host expect another state in a template */
+#define TEMPLATE_VERSION 6 /* counts up when guest or host expect another state in a template */
 #define WORKER           "caisson-template"
 #define JSON_LIMIT       65536U
 
@@ -40,17 +40,16 @@ int template_key(struct engine *g, const struct template_want *w, enum template_
 		 char ret_key[65], struct err *e)
 {
 	struct vm_driver_info info;
-	char name[KERNEL_NAME_MAX + 1], digest[65];
+	char name[KERNEL_NAME_MAX + 1], digest[65], shape[SHAPE_TEXT_SIZE];
 	uint8_t md[EVP_MAX_MD_SIZE];
 	auto_buf b = { 0 };
 
 	if (shape_driver_info(g, w->driver, &info, e) < 0 ||
 	    kernel_digest(g, w->kernel, name, digest, e) < 0)
 		return -e->code;
-	if (buf_addf(&b, "%d %s %s %s %" PRIu64 " %u %d %s %u%s " SHAPE_CMDLINE, TEMPLATE_VERSION,
-		     w->driver->name, info.fingerprint, digest, w->mem_bytes, w->cpus, w->has_net,
-		     w->cpu_model ? w->cpu_model : SHAPE_CPU_MODEL, w->n_shares,
-		     w->has_vsock ? " vsock" : "") < 0 ||
+	shape_text(w, shape);
+	if (buf_addf(&b, "%d %s %s %s %s " SHAPE_CMDLINE, TEMPLATE_VERSION, w->driver->name,
+		     info.fingerprint, digest, shape) < 0 ||
 	    (depth == TEMPLATE_IMAGE &&
 	     buf_addf(&b, " %s %" PRIu64, w->image_id, w->disk_bytes) < 0))
 		return err_set(e, ENOMEM, "template");
@@ -171,21 +170,16 @@ int template_make(struct engine *g, const struct template_want *w, struct err *e
 int template_make_in_background(struct engine *g, const struct template_want *w, struct err *e)
 {
 	struct store *s;
-	char path[4096], mem[32], cpus[16], disk[32], shares[16];
+	char path[4096], disk[32], shape[SHAPE_TEXT_SIZE];
 	const char *argv[] = { WORKER,
 			       "make",
 			       NULL,
 			       NULL,
 			       w->driver->name,
 			       w->kernel ? w->kernel : "",
-			       mem,
-			       cpus,
-			       w->has_net ? "1" : "0",
+			       shape,
 			       w->image_id ? w->image_id : "",
 			       disk,
-			       w->cpu_model ? w->cpu_model : SHAPE_CPU_MODEL,
-			       shares,
-			       w->has_vsock ? "1" : "0",
 			       NULL };
 	struct child_spec spec = { .path = path,
 				   .argv = argv,
@@ -200,10 +194,8 @@ int template_make_in_background(struct engine *g, const struct template_want *w,
 	argv[2] = store_root_path(s);
 	argv[3] = store_run_path(s);
 	snprintf(path, sizeof(path), "%s/" WORKER, engine_libexec(g));
-	snprintf(mem, sizeof(mem), "%" PRIu64, w->mem_bytes);
-	snprintf(cpus, sizeof(cpus), "%u", w->cpus);
+	shape_text(w, shape);
 	snprintf(disk, sizeof(disk), "%" PRIu64, w->disk_bytes);
-	snprintf(shares, sizeof(shares), "%u", w->n_shares);
 	if (child_spawn(&spec, &pid, NULL, e) < 0)
 		return -e->code;
 	return child_wait(pid, &status, e); /* it forks at once: nobody is left to wait for it */

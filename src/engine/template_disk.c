@@ -161,40 +161,26 @@ static uint64_t fd_size(int fd)
 	return fd < 0 || fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
 }
 
-/* For people: what most have is not said. */
-static void shape_text(const struct template_want *w, const char *model, char *ret, size_t len)
-{
-	int n = snprintf(ret, len, "%" PRIu64 "M,%ucpu,%s%s", w->mem_bytes >> 20, w->cpus,
-			 w->has_net ? "net" : "nonet", w->has_vsock ? ",vsock" : "");
-
-	if (w->n_shares)
-		n += snprintf(ret + n, len - (size_t)n, ",%ushares", w->n_shares);
-	if (strcmp(model, SHAPE_CPU_MODEL) != 0)
-		snprintf(ret + n, len - (size_t)n, ",%s", model);
-}
-
 static int json_write(int dir_fd, const struct template *t, const struct template_want *w,
 		      struct err *e)
 {
 	struct timespec now;
 	auto_free char *text = NULL;
-	const char *model = w->cpu_model ? w->cpu_model : SHAPE_CPU_MODEL;
-	char shape[96];
+	char shape[SHAPE_TEXT_SIZE];
 	json_t *j;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	shape_text(w, model, shape, sizeof(shape));
-	j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:s,s:i,s:b,s:b,s:I,s:s,s:i}", "key",
-		      t->key, "depth", t->depth == TEMPLATE_IMAGE ? "image" : "machine", "image",
+	shape_text(w, shape);
+	j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:s,s:I}", "key", t->key, "depth",
+		      t->depth == TEMPLATE_IMAGE ? "image" : "machine", "image",
 		      w->image_id ? w->image_id : "", "kernel", w->kernel ? w->kernel : "", "shape",
 		      shape, "created", (json_int_t)now.tv_sec, "size",
 		      (json_int_t)(fd_blocks(t->mem_fd) + fd_blocks(t->state_fd) +
 				   fd_blocks(t->writable_fd)),
 		      "mem_bytes", (json_int_t)t->mem_bytes, "state_len",
 		      (json_int_t)fd_size(t->state_fd), "writable_len",
-		      (json_int_t)fd_size(t->writable_fd), "driver", w->driver->name, "cpus",
-		      (int)w->cpus, "has_net", w->has_net, "has_vsock", w->has_vsock, "disk_bytes",
-		      (json_int_t)w->disk_bytes, "cpu_model", model, "shares", (int)w->n_shares);
+		      (json_int_t)fd_size(t->writable_fd), "driver", w->driver->name, "disk_bytes",
+		      (json_int_t)w->disk_bytes);
 	text = json_text(j, JSON_COMPACT);
 	json_decref(j);
 	if (!text)

@@ -11,6 +11,7 @@
 #include "json_text.h"
 #include "log.h"
 #include "machine_internal.h"
+#include "shape.h"
 #include "template_internal.h"
 #include "vm_record.h"
 
@@ -30,18 +31,15 @@ static bool is_current(struct engine *g, const json_t *j)
 	const char *image = text_of(j, "image");
 	enum template_depth depth = *image ? TEMPLATE_IMAGE : TEMPLATE_MACHINE;
 	struct template_want w = { .kernel = text_of(j, "kernel"),
-				   .mem_bytes = number_of(j, "mem_bytes"),
-				   .cpus = (uint32_t)number_of(j, "cpus"),
-				   .has_net = json_is_true(json_object_get(j, "has_net")),
-				   .cpu_model = text_of(j, "cpu_model"),
-				   .n_shares = (uint32_t)number_of(j, "shares"),
-				   .has_vsock = json_is_true(json_object_get(j, "has_vsock")),
 				   .image_id = *image ? image : NULL,
 				   .disk_bytes = number_of(j, "disk_bytes") };
+	auto_free char *shape = strdup(text_of(j, "shape"));
 	struct err e = { 0 };
 	char key[65];
 
-	if (!json_is_string(json_object_get(j, "driver")))
+	if (!shape)
+		return true;
+	if (!json_is_string(json_object_get(j, "driver")) || shape_parse(shape, &w) < 0)
 		return false; /* of a version that did not say */
 	w.driver = vm_driver_find(text_of(j, "driver"), &e);
 	if (!w.driver || template_key(g, &w, depth, key, &e) < 0)

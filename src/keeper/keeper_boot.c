@@ -411,8 +411,7 @@ static int launch(struct keeper *k, struct err *e)
 	b->writable_fd = b->parent_fd = b->disk_fd = b->mem_fd = b->agent_fd = b->console_fd =
 		b->net_fd = b->vsock_fd = b->broker_fd = -1;
 	if (shape_driver(k->g, k->config.driver, &k->driver, e) < 0 ||
-	    shape_cpu_model_check(k->driver, k->config.cpu_model, e) < 0 ||
-	    shape_vsock_check(&k->config, k->driver, e) < 0) {
+	    shape_check(&k->config, k->driver, e) < 0) {
 		free(b);
 		return -e->code;
 	}

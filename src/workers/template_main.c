@@ -2,7 +2,7 @@
 /*
  * template_main.c - caisson-template: makes a template, or holds one
  *
- *   caisson-template make ROOT RUN DRIVER KERNEL MEM CPUS NET IMAGE DISK MODEL SHARES VSOCK
+ *   caisson-template make ROOT RUN DRIVER KERNEL SHAPE IMAGE DISK
  *   caisson-template hold MEM HAS_WRITABLE
  *       descriptors: 3 listening socket, 4 memory, 5 device state, 6 writable layer
  *
@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 
 #include "log.h"
-#include "template.h"
+#include "shape.h"
 
 #define NICENESS 10
 
@@ -36,14 +36,10 @@ static int make(char **a)
 			  NICENESS); /* a start that somebody waits for goes first */
 	w.driver = vm_driver_find(a[2], &e);
 	w.kernel = *a[3] ? a[3] : NULL;
-	w.mem_bytes = strtoull(a[4], NULL, 10);
-	w.cpus = (uint32_t)strtoul(a[5], NULL, 10);
-	w.has_net = strcmp(a[6], "1") == 0;
-	w.image_id = *a[7] ? a[7] : NULL;
-	w.disk_bytes = strtoull(a[8], NULL, 10);
-	w.cpu_model = a[9];
-	w.n_shares = (uint32_t)strtoul(a[10], NULL, 10);
-	w.has_vsock = strcmp(a[11], "1") == 0;
+	w.image_id = *a[5] ? a[5] : NULL;
+	w.disk_bytes = strtoull(a[6], NULL, 10);
+	if (shape_parse(a[4], &w) < 0)
+		return usage();
 	rc = w.driver ? engine_open(&o, &g, &e) : -e.code;
 	if (rc == 0)
 		rc = template_make(g, &w, &e);
@@ -66,7 +62,7 @@ static int hold(char **a)
 
 int main(int argc, char **argv)
 {
-	bool is_make = argc == 14 && strcmp(argv[1], "make") == 0;
+	bool is_make = argc == 9 && strcmp(argv[1], "make") == 0;
 	bool is_hold = argc == 4 && strcmp(argv[1], "hold") == 0;
 	pid_t pid;
 

@@ -134,8 +134,8 @@ ends() {
 	fails grep -qwE 'sha_ni|rdseed|pku' v3
 	[ "$(field v3 .Caisson.CpuModel)" = baseline-v3 ]
 	fails_with 125 'no processor model "haswell"' caisson run --rm --cpu-model haswell "$BUSYBOX" true
-	fails_with 125 'driver qemu has host only' caisson run --rm --driver qemu --cpu-model baseline-v2 "$BUSYBOX" true
-	fails_with 1 'driver qemu has host only' caisson create --driver qemu --cpu-model baseline-v2 "$BUSYBOX" true
+	fails_with 125 '--cpu-model needs caisson-vmm' caisson run --rm --driver qemu --cpu-model baseline-v2 "$BUSYBOX" true
+	fails_with 1 '--cpu-model needs caisson-vmm' caisson create --driver qemu --cpu-model baseline-v2 "$BUSYBOX" true
 }
 
 @test "machines with directories are clones, too; one template serves one directory and two" {

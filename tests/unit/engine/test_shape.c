@@ -65,20 +65,6 @@ static void directories_have_slots(void **state)
 	assert_string_equal(s.shares[5].tag, "share5");
 }
 
-static void models_need_a_driver(void **state)
-{
-	const struct vm_driver_ops has = { .name = "has", .caps = VM_CAP_CPU_MODEL };
-	const struct vm_driver_ops not = { .name = "not", .caps = ~VM_CAP_CPU_MODEL };
-	struct err e = { 0 };
-
-	(void)state;
-	assert_int_equal(shape_cpu_model_check(&not, "", &e), 0);
-	assert_int_equal(shape_cpu_model_check(&not, "host", &e), 0);
-	assert_int_equal(shape_cpu_model_check(&has, "baseline-v2", &e), 0);
-	assert_int_equal(shape_cpu_model_check(&not, "baseline-v2", &e), -ENOTSUP);
-	assert_non_null(strstr(e.msg, "driver not"));
-}
-
 static unsigned probes;
 
 static int probe(struct vm_driver_info *ret, struct err *e)
@@ -133,24 +119,61 @@ static void probe_is_cached(void **state)
 	store_close(g.store);
 }
 
-static void vsock_needs_a_driver(void **state)
+static void options_need_a_driver(void **state)
 {
-	static const struct {
-		const char *driver;
-		int rc;
-	} t[] = { { "kvm", 0 }, { "qemu", -ENOTSUP }, { "fake", -ENOTSUP } };
 	char dir[] = "/dir";
+	const struct {
+		const char *what;
+		struct machine_config c;
+	} t[] = {
+		{ "--vsock", { .vsock = dir } },
+		{ "--cpu-model", { .cpu_model = "baseline-v2" } },
+		{ NULL, { .cpu_model = "host" } },
+		{ NULL, { .mem_bytes = 1 } },
+	};
+	static const char *const drivers[] = { "qemu", "fake", "kvm" };
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
-		struct machine_config c = { .vsock = dir };
-		struct err e = { 0 };
-		const struct vm_driver_ops *d = vm_driver_find(t[i].driver, &e);
+	for (size_t k = 0; k < ARRAY_SIZE(drivers); k++)
+		for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+			struct err e = { 0 };
+			const struct vm_driver_ops *d = vm_driver_find(drivers[k], &e);
+			const bool can = !t[i].what || k == 2;
 
-		assert_int_equal(shape_vsock_check(&c, d, &e), t[i].rc);
-		assert_int_equal(t[i].rc != 0, strstr(e.msg, t[i].driver) != NULL);
-		c.vsock = NULL;
-		assert_int_equal(shape_vsock_check(&c, d, &e), 0);
+			assert_int_equal(shape_check(&t[i].c, d, &e), can ? 0 : -ENOTSUP);
+			if (!can) {
+				assert_non_null(strstr(e.msg, t[i].what));
+				assert_non_null(strstr(e.msg, drivers[k]));
+			}
+		}
+}
+
+static void text_both_ways(void **state)
+{
+	static const char *const texts[] = {
+		"512M,1cpu,nonet",
+		"64M,32cpu,net",
+		"2048M,4cpu,net,2shares,vsock,cpu=baseline-v3",
+		"2M,1cpu,nonet,vsock",
+	};
+	static const char *const bad[] = { "",  "512M,1cpu,nonet,", "512", "512M,tap9",
+					   "M", "512M cpu" };
+	char text[SHAPE_TEXT_SIZE], copy[64];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct template_want w = { 0 };
+
+		snprintf(copy, sizeof(copy), "%s", texts[i]);
+		assert_int_equal(shape_parse(copy, &w), 0);
+		shape_text(&w, text);
+		assert_string_equal(text, texts[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct template_want w = { 0 };
+
+		snprintf(copy, sizeof(copy), "%s", bad[i]);
+		assert_int_equal(shape_parse(copy, &w), -EINVAL);
 	}
 }
 
@@ -159,8 +182,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spec_is_nearly_whole),
 		cmocka_unit_test(directories_have_slots),
-		cmocka_unit_test(models_need_a_driver),
-		cmocka_unit_test(vsock_needs_a_driver),
+		cmocka_unit_test(options_need_a_driver),
+		cmocka_unit_test(text_both_ways),
 		cmocka_unit_test_setup_teardown(probe_is_cached, temp_dir_setup, temp_dir_teardown),
 	};
 
