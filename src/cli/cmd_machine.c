@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cmd_machine.c - start, stop, kill, rm, wait, attach */
+/* cmd_machine.c - start, stop, kill, update, rm, wait, attach */
 #include <limits.h>
 
 #include "console.h"
@@ -102,6 +102,38 @@ int cmd_kill(struct cli *c, const void *options, const struct args *a)
 	if (spec_signal(o->signal, &signo, &e) < 0)
 		return cli_fail(&e, 1);
 	return cli_for_machines(c, a, kill_one, &signo);
+}
+
+/* ---- update ---- */
+
+static int update_one(struct engine *g, const char *id, const void *options, struct err *e)
+{
+	const uint64_t *bytes = options;
+	struct machine_memory m;
+
+	if (engine_machine_resize(g, id, *bytes, &m, e) < 0)
+		return -e->code;
+	if (m.now != m.wanted)
+		fprintf(stderr,
+			"caisson: warning: %.12s has %lluMB of memory, not yet %lluMB: its kernel has not %s\n",
+			id, (unsigned long long)(m.now >> 20), (unsigned long long)(m.wanted >> 20),
+			m.now < m.wanted ? "taken the rest" : "given it back");
+	return 0;
+}
+
+int cmd_update(struct cli *c, const void *options, const struct args *a)
+{
+	const struct update_flags *o = options;
+	struct err e = { 0 };
+	uint64_t bytes;
+
+	if (!o->memory) {
+		err_plain(&e, EINVAL, "you must provide one or more flags when using this command");
+		return cli_fail(&e, 1);
+	}
+	if (spec_size(o->memory, &bytes, &e) < 0)
+		return cli_fail(&e, 1);
+	return cli_for_machines(c, a, update_one, &bytes);
 }
 
 /* ---- rm ---- */

@@ -57,6 +57,8 @@
 		LIST("label", 'l', labels, "key=value", "Put a label on the machine"),             \
 		LIST("label-file", 0, label_files, "file", "Read labels from a file"),             \
 		TEXT("memory", 'm', memory, "bytes", "Memory of the machine; units b, k, m, g"),   \
+		TEXT("memory-max", 0, memory_max, "bytes",                                         \
+		     "What update may let its memory grow to while it runs; driver kvm"),          \
 		LIST("mount", 0, mounts, "spec",                                                   \
 		     "Mount: type=volume|bind|disk|tmpfs,source=...,target=...[,readonly]"),       \
 		TEXT("name", 0, name, "name", "Name of the machine"),                              \
@@ -150,6 +152,25 @@ static const struct flag stop_flag_rows[] = {
 #define T struct kill_flags
 static const struct flag kill_flag_rows[] = {
 	TEXT_IS("signal", 's', signal, "signal", "Name or number of the signal", "KILL"),
+};
+#undef T
+#define T struct update_flags
+static const struct flag update_flag_rows[] = {
+	TEXT("memory", 'm', memory, "bytes", "Memory of the machine; units b, k, m, g"),
+	NOT_YET("blkio-weight", 0),
+	NOT_YET("cpu-period", 0),
+	NOT_YET("cpu-quota", 0),
+	NOT_YET("cpu-rt-period", 0),
+	NOT_YET("cpu-rt-runtime", 0),
+	NOT_YET("cpu-shares", 'c'),
+	NOT_YET("cpus", 0),
+	NOT_YET("cpuset-cpus", 0),
+	NOT_YET("cpuset-mems", 0),
+	NOT_YET("kernel-memory", 0),
+	NOT_YET("memory-reservation", 0),
+	NOT_YET("memory-swap", 0),
+	NOT_YET("pids-limit", 0),
+	NOT_YET("restart", 0),
 };
 #undef T
 #define T struct rm_flags
@@ -469,6 +490,12 @@ const struct command commands[] = {
 	  cmd_stop, FLAGS(struct stop_flags, stop_flag_rows), 1, -1, false, "running" },
 	{ "kill", "container kill", "MACHINE...", "Send a signal to the main process of machines",
 	  NULL, cmd_kill, FLAGS(struct kill_flags, kill_flag_rows), 1, -1, false, "running" },
+	{ "update", "container update", "MACHINE...", "Change the memory of machines",
+	  "A machine that was created with --memory-max and runs gets more, or gives it back, until it "
+	  "stops: its kernel takes and gives what it can, and a warning says what it did not within ten "
+	  "seconds; inspect shows MemoryWantedBytes and MemoryNowBytes. It never has less than it began "
+	  "with. Of a machine that does not run, what it begins with the next time is changed.",
+	  cmd_update, FLAGS(struct update_flags, update_flag_rows), 1, -1, false, "machine" },
 	{ "rm", "container rm,container remove", "MACHINE...", "Remove machines", NULL, cmd_rm,
 	  FLAGS(struct rm_flags, rm_flag_rows), 1, -1, false, "machine" },
 	{ "logs", "container logs", "MACHINE", "Print what a machine has written", NULL, cmd_logs,

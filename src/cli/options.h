@@ -10,8 +10,8 @@ struct run_options { /* run and create */
 		no_template;
 	bool proxies_signals, is_quiet;
 	const char *name, *workdir, *user, *entrypoint, *hostname, *cidfile, *network, *memory,
-		*cpus, *cpu_model, *pull, *platform, *stop_signal, *detach_keys, *driver, *kernel,
-		*vsock;
+		*memory_max, *cpus, *cpu_model, *pull, *platform, *stop_signal, *detach_keys,
+		*driver, *kernel, *vsock;
 	int64_t stop_timeout_s;
 	struct flag_list attach, env, env_files, labels, label_files, tmpfs, volumes, mounts,
 		publish, dns, add_hosts, storage_opts;
@@ -26,6 +26,9 @@ struct stop_flags {
 };
 struct kill_flags {
 	const char *signal;
+};
+struct update_flags {
+	const char *memory;
 };
 struct rm_flags {
 	bool is_forced, with_volumes;
@@ -95,8 +98,8 @@ struct volume_flags { /* all of "caisson volume" but inspect */
 };
 
 typedef int command_fn(struct cli *c, const void *options, const struct args *a);
-command_fn cmd_run, cmd_create, cmd_start, cmd_stop, cmd_kill, cmd_rm, cmd_ps, cmd_logs, cmd_exec,
-	cmd_wait, cmd_attach, cmd_inspect, cmd_container_inspect, cmd_image_inspect;
+command_fn cmd_run, cmd_create, cmd_start, cmd_stop, cmd_kill, cmd_update, cmd_rm, cmd_ps, cmd_logs,
+	cmd_exec, cmd_wait, cmd_attach, cmd_inspect, cmd_container_inspect, cmd_image_inspect;
 command_fn cmd_pull, cmd_push, cmd_images, cmd_rmi, cmd_tag, cmd_image_import, cmd_image_prune,
 	cmd_login, cmd_logout;
 command_fn cmd_doctor, cmd_version, cmd_kernel_install, cmd_kernel_build, cmd_kernel_use,

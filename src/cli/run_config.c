@@ -82,6 +82,8 @@ static int numbers_apply(const struct run_options *o, struct machine_config *c, 
 {
 	if (o->memory && spec_size(o->memory, &c->mem_bytes, e) < 0)
 		return -e->code;
+	if (o->memory_max && spec_size(o->memory_max, &c->mem_max_bytes, e) < 0)
+		return -e->code;
 	if (o->cpus && spec_cpus(o->cpus, &c->cpus, e) < 0)
 		return -e->code;
 	for (size_t i = 0; i < o->storage_opts.n; i++)

@@ -163,6 +163,16 @@ void machine_conn_free(struct machine_conn *c); /* NULL is fine; the process goe
 must_check int engine_machine_stop(struct engine *g, const char *id,
 				   int timeout_s /* -1: its own */, struct err *e);
 must_check int engine_machine_kill(struct engine *g, const char *id, int signo, struct err *e);
+struct machine_memory {       /* bytes */
+	uint64_t wanted, now; /* what it shall have, and has: it takes and gives as it can */
+};
+/* What a running machine has. */
+must_check int engine_machine_memory(struct engine *g, const char *id, struct machine_memory *ret,
+				     struct err *e);
+/* For as long as a machine runs, and waits a moment for its kernel; of one that does not run, that
+ * with which it begins. */
+must_check int engine_machine_resize(struct engine *g, const char *id, uint64_t bytes,
+				     struct machine_memory *ret, struct err *e);
 must_check int engine_machine_wait(struct engine *g, const char *id, int *ret_code, struct err *e);
 /* After CONN_LOST: as wait, but -ECONNRESET and why for a machine that did not end by itself. */
 must_check int engine_machine_outcome(struct engine *g, const char *id, int *ret_code,

@@ -269,8 +269,13 @@ static int kernel_check(struct engine *g, const struct machine_config *c, struct
 /* "auto" is chosen at the start, and looked at then. */
 static int driver_check(const struct machine_config *c, struct err *e)
 {
+	const uint64_t least = c->mem_bytes ? c->mem_bytes : SHAPE_MEM_DEFAULT;
 	const struct vm_driver_ops *d;
 
+	if (c->mem_max_bytes && c->mem_max_bytes < least)
+		return err_plain(e, EINVAL,
+				 "--memory-max is less than the machine's memory, %lluMB",
+				 (unsigned long long)(least >> 20));
 	if (strcmp(c->driver, SHAPE_DRIVER_AUTO) == 0)
 		return 0;
 	d = vm_driver_find(c->driver, e);

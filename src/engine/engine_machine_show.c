@@ -166,18 +166,32 @@ static json_t *network_show(const struct machine_state *s)
 			 runs ? s->ip : "", "MacAddress", runs ? s->mac : "");
 }
 
-static json_t *caisson_show(const struct machine *m)
+/* Zeros for one that does not run, or is just ending. Its keeper is asked only if it may grow. */
+static struct machine_memory memory_of(struct engine *g, const struct machine *m)
+{
+	struct machine_memory now = { 0 };
+	struct err ignored = { 0 };
+
+	if (m->state.status != MACHINE_RUNNING || !m->config.mem_max_bytes ||
+	    engine_machine_memory(g, m->config.id, &now, &ignored) < 0)
+		return (struct machine_memory){ 0 };
+	return now;
+}
+
+static json_t *caisson_show(const struct machine *m, const struct machine_memory *now)
 {
 	const struct machine_state *s = &m->state;
 
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:s,s:s,s:s}", "Driver",
-			 s->driver, "Accelerator", s->accel, "AcceleratorReason", s->accel_reason,
-			 "Boot", s->boot, "BootReason", s->boot_reason, "Kernel", s->kernel,
-			 "KeeperPid", s->keeper_pid, "VmmPid", s->vmm_pid, "DiskBytes",
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:s,s:s,s:s,s:I,s:I,s:I}",
+			 "Driver", s->driver, "Accelerator", s->accel, "AcceleratorReason",
+			 s->accel_reason, "Boot", s->boot, "BootReason", s->boot_reason, "Kernel",
+			 s->kernel, "KeeperPid", s->keeper_pid, "VmmPid", s->vmm_pid, "DiskBytes",
 			 (json_int_t)m->config.disk_bytes, "MemoryBytes",
 			 (json_int_t)m->config.mem_bytes, "WantedDriver", m->config.driver,
 			 "CpuModel", *m->config.cpu_model ? m->config.cpu_model : "host", "Vsock",
-			 m->config.vsock ? m->config.vsock : "");
+			 m->config.vsock ? m->config.vsock : "", "MemoryMaxBytes",
+			 (json_int_t)m->config.mem_max_bytes, "MemoryWantedBytes",
+			 (json_int_t)now->wanted, "MemoryNowBytes", (json_int_t)now->now);
 }
 
 static json_t *command_list(const struct machine_config *c)
@@ -194,11 +208,13 @@ static json_t *command_list(const struct machine_config *c)
 int engine_machine_inspect(struct engine *g, const char *id, json_t **ret, struct err *e)
 {
 	struct machine m = { 0 };
+	struct machine_memory now;
 	json_t *o, *all;
 	char name[MACHINE_NAME_MAX + 2], log[4300];
 
 	if (machine_read(g, id, &m, e) < 0)
 		return -e->code;
+	now = memory_of(g, &m);
 	json_build_begin();
 	o = json_object();
 	all = command_list(&m.config);
@@ -218,7 +234,7 @@ int engine_machine_inspect(struct engine *g, const char *id, json_t **ret, struc
 	(void)json_object_set_new(o, "Mounts", mounts_show(g, &m.config));
 	(void)json_object_set_new(o, "Config", config_show(&m.config));
 	(void)json_object_set_new(o, "NetworkSettings", network_show(&m.state));
-	(void)json_object_set_new(o, "Caisson", caisson_show(&m));
+	(void)json_object_set_new(o, "Caisson", caisson_show(&m, &now));
 	machine_done(&m);
 	*ret = json_build_end(o);
 	return *ret ? 0 : err_set(e, ENOMEM, "inspect");

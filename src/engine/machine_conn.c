@@ -372,8 +372,8 @@ int engine_machine_exec(struct engine *g, const char *id, const struct exec_opti
 
 /* ---- one question, one answer ---- */
 
-static int ask(struct engine *g, const char *id, struct buf *request, struct agent_frame *f,
-	       struct machine_conn **ret, struct err *e)
+int machine_ask(struct engine *g, const char *id, const struct buf *request, struct agent_frame *f,
+		struct machine_conn **ret, struct err *e)
 {
 	struct machine_conn *c = NULL;
 	size_t len;
@@ -406,7 +406,7 @@ int engine_machine_kill(struct engine *g, const char *id, int signo, struct err 
 
 	if (agent_put_u32(&request, AGENT_SIGNAL, 0, (uint32_t)signo) < 0)
 		return err_set(e, ENOMEM, "request");
-	rc = ask(g, id, &request, &f, &c, e);
+	rc = machine_ask(g, id, &request, &f, &c, e);
 	machine_conn_free(c);
 	return rc;
 }
@@ -418,7 +418,7 @@ static int ask_exit_once(struct engine *g, const char *id, struct buf *request, 
 	struct agent_frame f;
 	uint32_t status = 0;
 	bool was_oom;
-	int rc = ask(g, id, request, &f, &c, e);
+	int rc = machine_ask(g, id, request, &f, &c, e);
 
 	if (rc == 0 && f.type == AGENT_EXITED)
 		rc = agent_get_exited(f.payload, &status, &was_oom, e);

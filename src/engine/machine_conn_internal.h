@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* machine_conn_internal.h - a connection, for machine_conn.c and machine_pump.c only */
+/* machine_conn_internal.h - a connection, for machine_conn.c, _memory.c and _pump.c only */
 #ifndef MACHINE_CONN_INTERNAL_H
 #define MACHINE_CONN_INTERNAL_H
 
@@ -25,5 +25,10 @@ must_check int machine_keys_parse(struct machine_conn *c, const char *keys, stru
 void machine_notice_get(const struct agent_frame *f, char ret[CTL_NOTICE_MAX + 1]);
 /* What an AGENT_ERROR or AGENT_FAILED says. */
 must_check int machine_failure_get(const struct agent_frame *f, struct err *e);
+
+/* One question on a connection of its own, which is the caller's, also after a failure; `f` points
+ * into it. Without end of waiting. */
+must_check int machine_ask(struct engine *g, const char *id, const struct buf *request,
+			   struct agent_frame *f, struct machine_conn **ret, struct err *e);
 
 #endif

@@ -52,6 +52,7 @@ void shape_spec(const struct template_want *w, const char *name, struct vm_spec 
 		.cpus = w->cpus,
 		.cpu_model = w->cpu_model,
 		.mem_bytes = w->mem_bytes,
+		.mem_max_bytes = w->mem_max_bytes,
 		.kernel_fd = -1,
 		.initrd_fd = -1,
 		.cmdline = SHAPE_CMDLINE,

@@ -15,12 +15,14 @@ static const char *model_of(const struct template_want *w)
 void shape_text(const struct template_want *w, char ret[SHAPE_TEXT_SIZE])
 {
 	const char *model = model_of(w);
-	char shares[24] = "";
+	char max[32] = "", shares[24] = "";
 
+	if (w->mem_max_bytes)
+		snprintf(max, sizeof(max), ",%" PRIu64 "Mmax", w->mem_max_bytes >> MIB_SHIFT);
 	if (w->n_shares)
 		snprintf(shares, sizeof(shares), ",%ushares", w->n_shares);
-	snprintf(ret, SHAPE_TEXT_SIZE, "%" PRIu64 "M,%ucpu,%s%s%s%s%.31s",
-		 w->mem_bytes >> MIB_SHIFT, w->cpus, w->has_net ? "net" : "nonet", shares,
+	snprintf(ret, SHAPE_TEXT_SIZE, "%" PRIu64 "M,%ucpu,%s%s%s%s%s%.31s",
+		 w->mem_bytes >> MIB_SHIFT, w->cpus, w->has_net ? "net" : "nonet", max, shares,
 		 w->has_vsock ? ",vsock" : "", model ? ",cpu=" : "", model ? model : "");
 }
 
@@ -38,6 +40,8 @@ static bool word_take(char *word, struct template_want *w)
 
 	if (number_take(word, "M", &n))
 		w->mem_bytes = n << MIB_SHIFT;
+	else if (number_take(word, "Mmax", &n))
+		w->mem_max_bytes = n << MIB_SHIFT;
 	else if (number_take(word, "cpu", &n))
 		w->cpus = (uint32_t)n;
 	else if (number_take(word, "shares", &n))
@@ -72,6 +76,8 @@ int shape_check(const struct machine_config *c, const struct vm_driver_ops *d, s
 	} options[] = {
 		{ *c->cpu_model && strcmp(c->cpu_model, SHAPE_CPU_MODEL) != 0, VM_CAP_CPU_MODEL,
 		  "--cpu-model", "QEMU has no models of these names" },
+		{ c->mem_max_bytes, VM_CAP_RESIZE, "--memory-max",
+		  "QEMU's microvm has no memory that grows" },
 		{ c->vsock, VM_CAP_VSOCK, "--vsock",
 		  "QEMU's socket device is the host kernel's, with an address that all of the host shares" },
 	};

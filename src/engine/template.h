@@ -34,6 +34,7 @@ struct template_want {
 	const struct vm_driver_ops *driver;
 	const char *kernel; /* name in the store */
 	uint64_t mem_bytes;
+	uint64_t mem_max_bytes; /* that it may grow to; 0: it does not */
 	uint32_t cpus;
 	bool has_net, has_vsock;
 	const char *cpu_model; /* NULL: as the host's */

@@ -48,6 +48,7 @@ struct keeper {
 	void *vm;
 	struct loop_watch *vm_watch;
 	struct template_want want;
+	uint64_t mem_bytes; /* that the guest shall have now, that of its start included */
 	bool wants_image_template;
 	enum template_depth depth;
 	bool is_cold, has_orders;

@@ -80,6 +80,7 @@ static bool has_share_slots(const struct keeper *k)
 static void want_fill(struct keeper *k)
 {
 	const struct machine_config *c = &k->config;
+	const uint64_t max = align_up(c->mem_max_bytes, MEM_GRAIN);
 
 	k->want = (struct template_want){
 		.driver = k->driver,
@@ -92,6 +93,9 @@ static void want_fill(struct keeper *k)
 		.has_vsock = c->vsock != NULL,
 		.disk_bytes = c->disk_bytes ? align_up(c->disk_bytes, 1U << 20) : DISK_SIZE_DEFAULT,
 	};
+	k->mem_bytes = k->want.mem_bytes;
+	if (max > k->mem_bytes)
+		k->want.mem_max_bytes = max;
 }
 
 /* ---- template or cold ---- */

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * keeper_request.c - what clients ask for: attach, exec, stop, wait, signals, input
+ * keeper_request.c - what clients ask for: attach, exec, stop, wait, signals, input, memory
  *
  * The first frame says what a session is. Input waits in the connection until the guest has given
  * credit for it.
  */
 #include <signal.h>
 
+#include "bytes.h"
 #include "keeper_session_internal.h"
 #include "log.h"
+
+#define MEM_GRAIN (2ULL << 20)
+#define DRIVER_MS 2000U
 
 /* ---- from the client ---- */
 
@@ -100,6 +104,46 @@ static void signal_handle(struct session *s, const struct agent_frame *f)
 	keeper_signal(k, signo); /* `s` may be gone */
 }
 
+/* What it shall have is set aside when the VMM has been told, and not kept for the next start. */
+static int memory_change(struct keeper *k, uint64_t bytes, struct err *e)
+{
+	const uint64_t least = k->want.mem_bytes, most = k->want.mem_max_bytes;
+
+	if (!most)
+		return err_plain(e, ENOTSUP,
+				 "its memory does not grow: it was created without --memory-max");
+	if (bytes < least || bytes > most)
+		return err_plain(
+			e, EINVAL,
+			"its memory is from %lluMB, with which it began, to %lluMB, its --memory-max",
+			(unsigned long long)(least >> 20), (unsigned long long)(most >> 20));
+	bytes = align_up(bytes, MEM_GRAIN);
+	if (k->driver->resize(k->vm, bytes - least, DRIVER_MS, e) < 0)
+		return -e->code;
+	k->mem_bytes = bytes;
+	return 0;
+}
+
+static int memory_handle(struct session *s, const struct agent_frame *f, struct err *e)
+{
+	struct keeper *k = s->k;
+	struct ctl_memory m = { .least = k->want.mem_bytes,
+				.most = MAX_OF(k->want.mem_bytes, k->want.mem_max_bytes) };
+	uint64_t bytes, grown = 0;
+
+	if (ctl_get_memory(f->payload, &bytes, e) < 0)
+		return -e->code;
+	if (k->phase != KEEPER_RUNNING)
+		return err_plain(e, ESRCH, "the machine is not running");
+	if ((bytes && memory_change(k, bytes, e) < 0) ||
+	    (k->want.mem_max_bytes && k->driver->grown(k->vm, &grown, DRIVER_MS, e) < 0))
+		return -e->code;
+	m.wanted = k->mem_bytes;
+	m.now = m.least + grown;
+	session_reply_last(s, ctl_put_memory_is(&s->out, &m));
+	return 0;
+}
+
 static void first_frame(struct session *s, const struct agent_frame *f)
 {
 	struct err e = { 0 };
@@ -124,6 +168,10 @@ static void first_frame(struct session *s, const struct agent_frame *f)
 		break;
 	case CTL_WAIT:
 		s->kind = SESSION_WAIT;
+		break;
+	case CTL_MEMORY:
+		if (memory_handle(s, f, &e) < 0)
+			session_reply_error(s, (uint32_t)e.code, e.msg);
 		break;
 	default:
 		session_reply_error(s, EPROTO, "unknown request");

@@ -16,6 +16,7 @@
  *
  * CTL_NOTICE comes before AGENT_STARTED or AGENT_EXITED of an attached session, when there is
  * something to say of the start or the end.
+ *   CTL_MEMORY            CTL_MEMORY_IS
  */
 #ifndef CTL_H
 #define CTL_H
@@ -26,7 +27,9 @@ enum ctl_type {
 	CTL_ATTACH = 200, /* struct ctl_attach */
 	CTL_STOP,         /* u32 seconds until it is killed; CTL_STOP_DEFAULT */
 	CTL_WAIT,
-	CTL_NOTICE, /* from the keeper: text for people, at most CTL_NOTICE_MAX bytes */
+	CTL_NOTICE,    /* from the keeper: text for people, at most CTL_NOTICE_MAX bytes */
+	CTL_MEMORY,    /* u64 bytes that it shall have; 0: as they are */
+	CTL_MEMORY_IS, /* struct ctl_memory */
 };
 
 #define CTL_STOP_DEFAULT 0xffffffffU
@@ -44,5 +47,15 @@ struct ctl_attach {
 
 must_check int ctl_put_attach(struct buf *out, const struct ctl_attach *a);
 must_check int ctl_get_attach(struct agent_bytes p, struct ctl_attach *ret, struct err *e);
+
+struct ctl_memory {           /* bytes */
+	uint64_t least, most; /* that it can be asked to have */
+	uint64_t wanted, now;
+};
+
+must_check int ctl_put_memory(struct buf *out, uint64_t bytes);
+must_check int ctl_get_memory(struct agent_bytes p, uint64_t *ret_bytes, struct err *e);
+must_check int ctl_put_memory_is(struct buf *out, const struct ctl_memory *m);
+must_check int ctl_get_memory_is(struct agent_bytes p, struct ctl_memory *ret, struct err *e);
 
 #endif

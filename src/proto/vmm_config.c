@@ -154,6 +154,7 @@ static void put_devices(struct writer *w, const struct vmm_config *c)
 	put_fd(w, c->ctl_fd);
 	put_fd(w, c->agent_fd);
 	put_fd(w, c->console_fd);
+	put_u64(w, c->mem_max_bytes);
 }
 
 int vmm_config_put(const struct vmm_config *c, struct buf *b)
@@ -309,6 +310,7 @@ static void get_devices(struct reader *r, struct vmm_config *c)
 	c->ctl_fd = get_fd(r);
 	c->agent_fd = get_fd(r);
 	c->console_fd = get_fd(r);
+	c->mem_max_bytes = get_u64(r);
 }
 
 /* ---- rules ---- */
@@ -425,6 +427,10 @@ static int size_check(const struct vmm_config *c, struct err *e)
 	if (c->mem_bytes < VMM_MEM_MIN || c->mem_bytes > VMM_MEM_MAX || c->mem_bytes % VMM_MEM_UNIT)
 		return err_plain(e, EINVAL, "memory of %llu bytes",
 				 (unsigned long long)c->mem_bytes);
+	if (c->mem_max_bytes && (c->mem_max_bytes <= c->mem_bytes ||
+				 c->mem_max_bytes > VMM_MEM_MAX || c->mem_max_bytes % VMM_MEM_UNIT))
+		return err_plain(e, EINVAL, "memory that grows to %llu bytes",
+				 (unsigned long long)c->mem_max_bytes);
 	if (!*c->cpu_model || c->cpu_model[strspn(c->cpu_model, LETTERS "-")])
 		return err_plain(e, EINVAL, "bad name of a processor model");
 	return 0;

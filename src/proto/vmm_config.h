@@ -79,8 +79,10 @@ struct vmm_share { /* a virtio-fs device; the server is at the other end of the 
 };
 
 struct vmm_config {
-	uint32_t cpus;      /* 1 to VMM_CPUS_MAX */
-	uint64_t mem_bytes; /* VMM_MEM_MIN to VMM_MEM_MAX, multiple of VMM_MEM_UNIT */
+	uint32_t cpus;          /* 1 to VMM_CPUS_MAX */
+	uint64_t mem_bytes;     /* VMM_MEM_MIN to VMM_MEM_MAX, multiple of VMM_MEM_UNIT */
+	uint64_t mem_max_bytes; /* that it may grow to: more than mem_bytes, same unit and limit;
+				   0: it does not grow */
 	enum vmm_mem mem;
 	int mem_fd;
 	enum vmm_boot boot;

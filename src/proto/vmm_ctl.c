@@ -15,7 +15,7 @@
 
 #define BALLOON_UNIT 4096U
 #define ATTACH_LEN   13U
-#define COUNTS_N     7U
+#define COUNTS_N     8U
 #define ERRNO_MAX    4095U
 
 enum role {
@@ -40,6 +40,7 @@ static const struct row rows[] = {
 	{ VMM_CTL_ATTACH, REQUEST, true, ATTACH_LEN, ATTACH_LEN },
 	{ VMM_CTL_NET_ATTACH, REQUEST, true, 0, 0 },
 	{ VMM_CTL_STOP, REQUEST, false, 0, 0 },
+	{ VMM_CTL_RESIZE, REQUEST, false, 8, 8 },
 	{ VMM_CTL_OK, ANSWER, false, 0, 0 },
 	{ VMM_CTL_ERROR, ANSWER, false, 4, 4 + VMM_CTL_TEXT_MAX },
 	{ VMM_CTL_COUNTS, ANSWER, false, COUNTS_N * 8, COUNTS_N * 8 },
@@ -132,12 +133,22 @@ int vmm_ctl_put(struct buf *out, uint16_t type)
 	return r && !r->len_max ? frame_put(out, type, NULL, 0) : -EINVAL;
 }
 
-int vmm_ctl_put_balloon(struct buf *out, uint64_t bytes)
+static int bytes_put(struct buf *out, uint16_t type, uint64_t bytes)
 {
 	uint8_t raw[8];
 
 	put_le64(raw, bytes);
-	return frame_put(out, VMM_CTL_BALLOON, raw, sizeof(raw));
+	return frame_put(out, type, raw, sizeof(raw));
+}
+
+int vmm_ctl_put_balloon(struct buf *out, uint64_t bytes)
+{
+	return bytes_put(out, VMM_CTL_BALLOON, bytes);
+}
+
+int vmm_ctl_put_resize(struct buf *out, uint64_t bytes)
+{
+	return bytes_put(out, VMM_CTL_RESIZE, bytes);
 }
 
 int vmm_ctl_put_attach(struct buf *out, const struct vmm_ctl_attach *a)
@@ -176,8 +187,9 @@ int vmm_ctl_put_error(struct buf *out, uint32_t code, const char *text)
 
 int vmm_ctl_put_counts(struct buf *out, const struct vmm_ctl_counts *c)
 {
-	const uint64_t v[COUNTS_N] = { c->cpu_ns,     c->exits,       c->mmio_exits,   c->pio_exits,
-				       c->disk_reads, c->disk_writes, c->balloon_bytes };
+	const uint64_t v[COUNTS_N] = { c->cpu_ns,        c->exits,      c->mmio_exits,
+				       c->pio_exits,     c->disk_reads, c->disk_writes,
+				       c->balloon_bytes, c->grown_bytes };
 	uint8_t raw[COUNTS_N * 8];
 
 	for (size_t i = 0; i < COUNTS_N; i++)
@@ -207,18 +219,30 @@ static int frame_check(const struct vmm_ctl_frame *f, uint16_t type, struct err 
 	return len_check(type, f->len, e);
 }
 
-int vmm_ctl_get_balloon(const struct vmm_ctl_frame *f, uint64_t *ret, struct err *e)
+/* Of memory, in whole units. */
+static int bytes_get(const struct vmm_ctl_frame *f, uint16_t type, uint64_t unit, uint64_t *ret,
+		     struct err *e)
 {
 	uint64_t bytes;
 
-	if (frame_check(f, VMM_CTL_BALLOON, e) < 0)
+	if (frame_check(f, type, e) < 0)
 		return -e->code;
 	bytes = get_le64(f->payload);
-	if (bytes > VMM_MEM_MAX || bytes % BALLOON_UNIT)
-		return err_plain(e, EBADMSG, "VMM control: balloon of %llu bytes",
+	if (bytes > VMM_MEM_MAX || bytes % unit)
+		return err_plain(e, EBADMSG, "VMM control: type %u with %llu bytes", type,
 				 (unsigned long long)bytes);
 	*ret = bytes;
 	return 0;
+}
+
+int vmm_ctl_get_balloon(const struct vmm_ctl_frame *f, uint64_t *ret, struct err *e)
+{
+	return bytes_get(f, VMM_CTL_BALLOON, BALLOON_UNIT, ret, e);
+}
+
+int vmm_ctl_get_resize(const struct vmm_ctl_frame *f, uint64_t *ret, struct err *e)
+{
+	return bytes_get(f, VMM_CTL_RESIZE, VMM_MEM_UNIT, ret, e);
 }
 
 int vmm_ctl_get_attach(const struct vmm_ctl_frame *f, struct vmm_ctl_attach *ret, struct err *e)
@@ -274,7 +298,8 @@ int vmm_ctl_get_counts(const struct vmm_ctl_frame *f, struct vmm_ctl_counts *ret
 					.pio_exits = get_le64(p + 24),
 					.disk_reads = get_le64(p + 32),
 					.disk_writes = get_le64(p + 40),
-					.balloon_bytes = get_le64(p + 48) };
+					.balloon_bytes = get_le64(p + 48),
+					.grown_bytes = get_le64(p + 56) };
 	return 0;
 }
 

@@ -33,6 +33,7 @@ enum vmm_ctl_type {
 	VMM_CTL_ATTACH,     /* struct vmm_ctl_attach; a descriptor: the disk's bytes */
 	VMM_CTL_NET_ATTACH, /* a descriptor: the network's peer */
 	VMM_CTL_STOP,
+	VMM_CTL_RESIZE = 9, /* u64 bytes that the memory shall have grown by */
 	/* answers: VMM to driver */
 	VMM_CTL_OK = 64,
 	VMM_CTL_ERROR,  /* struct vmm_ctl_error */
@@ -62,8 +63,10 @@ struct vmm_ctl_attach {
 	uint64_t size; /* bytes, multiple of VMM_SECTOR */
 };
 
-struct vmm_ctl_counts { /* since the start of the process; balloon_bytes: now */
-	uint64_t cpu_ns, exits, mmio_exits, pio_exits, disk_reads, disk_writes, balloon_bytes;
+struct vmm_ctl_counts { /* since the start of the process; balloon_bytes, grown_bytes (memory
+			  that the guest has, beyond that of its start): now */
+	uint64_t cpu_ns, exits, mmio_exits, pio_exits, disk_reads, disk_writes, balloon_bytes,
+		grown_bytes;
 };
 
 struct vmm_ctl_error {
@@ -99,6 +102,7 @@ must_check int vmm_ctl_next(const void *in, size_t len, struct vmm_ctl_frame *re
  */
 must_check int vmm_ctl_put(struct buf *out, uint16_t type);
 must_check int vmm_ctl_put_balloon(struct buf *out, uint64_t bytes);
+must_check int vmm_ctl_put_resize(struct buf *out, uint64_t bytes);
 must_check int vmm_ctl_put_attach(struct buf *out, const struct vmm_ctl_attach *a);
 must_check int vmm_ctl_put_error(struct buf *out, uint32_t code, const char *text);
 must_check int vmm_ctl_put_counts(struct buf *out, const struct vmm_ctl_counts *c);
@@ -111,6 +115,7 @@ must_check int vmm_ctl_put_ended(struct buf *out, enum vmm_ctl_end reason, const
  * terminal.
  */
 must_check int vmm_ctl_get_balloon(const struct vmm_ctl_frame *f, uint64_t *ret, struct err *e);
+must_check int vmm_ctl_get_resize(const struct vmm_ctl_frame *f, uint64_t *ret, struct err *e);
 must_check int vmm_ctl_get_attach(const struct vmm_ctl_frame *f, struct vmm_ctl_attach *ret,
 				  struct err *e);
 must_check int vmm_ctl_get_error(const struct vmm_ctl_frame *f, struct vmm_ctl_error *ret,

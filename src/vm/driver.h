@@ -19,6 +19,7 @@ enum vm_driver_caps {
 				      have private memory nevertheless; else vhost-user */
 	VM_CAP_CPU_MODEL = 1 << 4, /* other models than "host" */
 	VM_CAP_VSOCK = 1 << 5,     /* a socket device behind unix sockets */
+	VM_CAP_RESIZE = 1 << 6,    /* vm_spec.mem_max_bytes; resize and grown */
 };
 
 struct vm_driver_info {
@@ -63,6 +64,13 @@ struct vm_driver_ops {
 	/* VM_CAP_TEMPLATE: device state of a paused VM_MEM_SHARED machine to state_fd; memory stays
 	 * in mem_fd. */
 	must_check int (*save_state)(void *priv, int state_fd, uint32_t timeout_ms, struct err *e);
+
+	/* VM_CAP_RESIZE: how much memory beyond mem_bytes the guest shall have, a multiple of 2 MiB
+	 * within mem_max_bytes. It takes and gives back as it can, afterwards. */
+	must_check int (*resize)(void *priv, uint64_t bytes, uint32_t timeout_ms, struct err *e);
+	/* VM_CAP_RESIZE: how much of that it has. */
+	must_check int (*grown)(void *priv, uint64_t *ret_bytes, uint32_t timeout_ms,
+				struct err *e);
 
 	/* Readable when the VMM process has ended; borrowed. */
 	int (*pidfd)(void *priv);

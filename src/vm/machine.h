@@ -77,6 +77,7 @@ struct machine_config {
 	struct strv dns, extra_hosts; /* "name:ip" */
 	bool has_network;             /* --network default or none */
 	uint64_t mem_bytes;           /* 0: default */
+	uint64_t mem_max_bytes;       /* that it may grow to; 0: it does not grow */
 	uint32_t cpus;                /* 0: default */
 	uint64_t disk_bytes;          /* writable layer; 0: default of 10 GiB */
 	bool no_template;             /* --no-template: cold boot */

@@ -149,6 +149,12 @@ static int numbers_check(const struct machine_config *c, struct err *e)
 		return err_plain(e, EINVAL,
 				 "Minimum memory limit allowed is %lluMB, maximum %lluGB",
 				 VM_MEM_MIN >> 20, VM_MEM_MAX >> 30);
+	if (c->mem_max_bytes &&
+	    (c->mem_max_bytes < MAX_OF(c->mem_bytes, VM_MEM_MIN) || c->mem_max_bytes > VM_MEM_MAX))
+		return err_plain(e, EINVAL,
+				 "--memory-max is from the machine's memory, to which it does "
+				 "not shrink, to %lluGB",
+				 VM_MEM_MAX >> 30);
 	if (c->cpus > VM_CPUS_MAX || c->cpus > (uint32_t)get_nprocs_conf())
 		return err_plain(
 			e, EINVAL,

@@ -186,6 +186,18 @@ int vm_record_set_state(sqlite3 *db, const char *id, const struct machine_state 
 	return run(db, st, e);
 }
 
+int vm_record_set_config(sqlite3 *db, const struct machine_config *c, struct err *e)
+{
+	auto_free char *config = text_of(machine_config_to_json(c));
+	auto_stmt st = NULL;
+
+	if (!config)
+		return err_set(e, ENOMEM, "record");
+	if (prepare(db, "UPDATE machines SET config = ?2 WHERE id = ?1", c->id, config, &st, e) < 0)
+		return -e->code;
+	return run(db, st, e);
+}
+
 int vm_record_set_dead(sqlite3 *db, const char *id, struct err *e)
 {
 	auto_stmt st = NULL;

@@ -21,6 +21,9 @@ must_check int vm_record_get(struct sqlite3 *db, const char *id, struct machine_
 			     struct machine_state *s, struct err *e);
 must_check int vm_record_set_state(struct sqlite3 *db, const char *id,
 				   const struct machine_state *s, struct err *e);
+/* All of the config but what has a column of its own: id, name, image. */
+must_check int vm_record_set_config(struct sqlite3 *db, const struct machine_config *c,
+				    struct err *e);
 /* Its status is MACHINE_DEAD from now on. Gone already is fine. */
 must_check int vm_record_set_dead(struct sqlite3 *db, const char *id, struct err *e);
 /* Exact name, exact id, or a prefix of one id only. -ENOENT "No such container: x". */

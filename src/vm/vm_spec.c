@@ -96,6 +96,10 @@ int vm_spec_check(const struct vm_spec *s, struct err *e)
 				 (unsigned long long)s->mem_bytes);
 	if (vm_cpu_model_check(s->cpu_model ? s->cpu_model : "", e) < 0)
 		return -e->code;
+	if (s->mem_max_bytes && (s->mem_max_bytes <= s->mem_bytes ||
+				 s->mem_max_bytes > VM_MEM_MAX || s->mem_max_bytes % MEM_UNIT))
+		return err_plain(e, EINVAL, "memory that grows to %llu bytes",
+				 (unsigned long long)s->mem_max_bytes);
 	if (s->agent_fd < 0)
 		return err_plain(e, EINVAL, "no agent socket");
 	if (s->n_disks > VM_DISKS_MAX)

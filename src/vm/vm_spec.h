@@ -71,8 +71,10 @@ enum vm_mem {
 struct vm_spec {
 	char id[65]; /* for messages and process names */
 	uint32_t cpus;
-	const char *cpu_model; /* one that vm_cpu_model_check() knows; NULL is "host" */
-	uint64_t mem_bytes;    /* multiple of 2 MiB */
+	const char *cpu_model;  /* one that vm_cpu_model_check() knows; NULL is "host" */
+	uint64_t mem_bytes;     /* multiple of 2 MiB */
+	uint64_t mem_max_bytes; /* that it may grow to (VM_CAP_RESIZE): more, and such a multiple;
+				   0: it does not grow */
 	enum vm_boot boot;
 	int kernel_fd, initrd_fd; /* VM_BOOT_COLD */
 	const char *cmdline;      /* VM_BOOT_COLD; the driver adds what its machine needs */

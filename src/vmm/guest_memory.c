@@ -5,8 +5,11 @@
  * Hostile: every address and length given to guest_span(), guest_read() and guest_write().
  * Invariants: I1 a pointer given out lies, with all of its length, in one slot.  I2 before and
  *   after each slot is address space that nothing may touch: running over an end is a fault and
- *   not somebody else's data.
- * Threads: map and unmap alone; all others on any thread, the slots do not change in between.
+ *   not somebody else's data.  I3 a block that is out can be written to by nobody and has no memory
+ *   of its own: at most the host's page of zeros is seen there.
+ * Threads: map and unmap alone; spans on any thread, the slots do not change in between. Blocks are
+ *   changed by one thread; who keeps a pointer across that is asked first (virtio_mem.h).
+ * #syscalls:vmm mprotect madvise
  */
 #include "guest_memory.h"
 
@@ -35,6 +38,19 @@ static int slot_check(const struct guest_memory *m, uint32_t i, struct err *e)
 	return 0;
 }
 
+/* It does not touch the last slot either: a buffer may run over a border that is none. */
+static int area_check(const struct guest_memory *m, struct err *e)
+{
+	const struct guest_slot *s = &m->area, *last = &m->slots[m->n_slots - 1];
+
+	if (s->size == 0)
+		return 0;
+	if ((s->gpa | s->size) % GUEST_BLOCK || s->size / GUEST_BLOCK > GUEST_BLOCKS_MAX ||
+	    s->gpa > UINT64_MAX - s->size || s->gpa <= last->gpa + last->size)
+		return err_plain(e, EINVAL, "the area of memory that comes and goes");
+	return 0;
+}
+
 static int slots_check(const struct guest_memory *m, struct err *e)
 {
 	if (m->n_slots == 0 || m->n_slots > GUEST_SLOTS_MAX)
@@ -42,7 +58,7 @@ static int slots_check(const struct guest_memory *m, struct err *e)
 	for (uint32_t i = 0; i < m->n_slots; i++)
 		if (slot_check(m, i, e) < 0)
 			return -e->code;
-	return 0;
+	return area_check(m, e);
 }
 
 static int file_check(const struct guest_memory *m, int fd, struct err *e)
@@ -83,13 +99,13 @@ static int slot_reserve(struct guest_slot *s, struct err *e)
 	return 0;
 }
 
-static int slot_map(struct guest_slot *s, int flags, int fd, struct err *e)
+static int slot_map(struct guest_slot *s, int prot, int flags, int fd, struct err *e)
 {
 	off_t off = flags & MAP_ANONYMOUS ? 0 : (off_t)s->file_off;
 
 	if (slot_reserve(s, e) < 0)
 		return -e->code;
-	if (mmap(s->hva, s->size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, off) == MAP_FAILED)
+	if (mmap(s->hva, s->size, prot, flags | MAP_FIXED, fd, off) == MAP_FAILED)
 		return err_set(e, errno, "map guest memory");
 	if (madvise(s->hva, s->size, MADV_DONTDUMP) < 0) /* it is the guest's, not ours */
 		return err_set(e, errno, "keep guest memory out of core dumps");
@@ -97,6 +113,14 @@ static int slot_map(struct guest_slot *s, int flags, int fd, struct err *e)
 	if (flags & MAP_ANONYMOUS)
 		(void)madvise(s->hva, s->size, MADV_HUGEPAGE); /* a kernel without: as before */
 	return 0;
+}
+
+static int area_map(struct guest_memory *m, struct err *e)
+{
+	memset(m->blocks, 0, sizeof(m->blocks));
+	if (m->area.size == 0)
+		return 0;
+	return slot_map(&m->area, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, e);
 }
 
 int guest_memory_map(struct guest_memory *m, enum guest_memory_kind kind, int fd, struct err *e)
@@ -110,6 +134,7 @@ int guest_memory_map(struct guest_memory *m, enum guest_memory_kind kind, int fd
 	assert((size_t)kind < ARRAY_SIZE(flags));
 	for (uint32_t i = 0; i < GUEST_SLOTS_MAX; i++)
 		m->slots[i].hva = NULL;
+	m->area.hva = NULL;
 	if (slots_check(m, e) < 0)
 		return -e->code;
 	if (kind == GUEST_MEMORY_ANON)
@@ -117,10 +142,14 @@ int guest_memory_map(struct guest_memory *m, enum guest_memory_kind kind, int fd
 	else if (file_check(m, fd, e) < 0)
 		return -e->code;
 	for (uint32_t i = 0; i < m->n_slots; i++) {
-		if (slot_map(&m->slots[i], flags[kind], fd, e) < 0) {
+		if (slot_map(&m->slots[i], PROT_READ | PROT_WRITE, flags[kind], fd, e) < 0) {
 			guest_memory_unmap(m);
 			return -e->code;
 		}
+	}
+	if (area_map(m, e) < 0) {
+		guest_memory_unmap(m);
+		return -e->code;
 	}
 	return 0;
 }
@@ -129,6 +158,64 @@ void guest_memory_unmap(struct guest_memory *m)
 {
 	for (uint32_t i = 0; i < GUEST_SLOTS_MAX; i++)
 		slot_unmap(&m->slots[i]);
+	slot_unmap(&m->area);
+}
+
+/* ---- blocks ---- */
+
+enum guest_block_state guest_block_state(const struct guest_memory *m, uint64_t block)
+{
+	const uint64_t bits = __atomic_load_n(&m->blocks[block / 64], __ATOMIC_ACQUIRE);
+
+	return bits >> block % 64 & 1 ? GUEST_BLOCK_IN : GUEST_BLOCK_OUT;
+}
+
+void guest_blocks_mark(struct guest_memory *m, uint64_t first, uint64_t n,
+		       enum guest_block_state state)
+{
+	assert(range_fits(first, n, m->area.size / GUEST_BLOCK));
+	for (uint64_t i = first; i < first + n; i++) {
+		const uint64_t bit = 1ULL << i % 64;
+
+		if (state == GUEST_BLOCK_IN)
+			__atomic_fetch_or(&m->blocks[i / 64], bit, __ATOMIC_SEQ_CST);
+		else
+			__atomic_fetch_and(&m->blocks[i / 64], ~bit, __ATOMIC_SEQ_CST);
+	}
+}
+
+int guest_blocks_protect(struct guest_memory *m, uint64_t first, uint64_t n,
+			 enum guest_block_state state)
+{
+	const int prot = state == GUEST_BLOCK_IN ? PROT_READ | PROT_WRITE : PROT_READ;
+	uint8_t *at = m->area.hva + first * GUEST_BLOCK;
+
+	assert(range_fits(first, n, m->area.size / GUEST_BLOCK));
+	if (mprotect(at, n * GUEST_BLOCK, prot) < 0)
+		return -errno;
+	/* Only now: nothing can be stored there any more. */
+	if (state == GUEST_BLOCK_OUT && madvise(at, n * GUEST_BLOCK, MADV_DONTNEED) < 0) {
+		const int rc = -errno;
+
+		/* the maps were joined or split already: this makes no new one */
+		(void)!mprotect(at, n * GUEST_BLOCK, PROT_READ | PROT_WRITE);
+		return rc;
+	}
+	return 0;
+}
+
+/* ---- spans ---- */
+
+static void *area_span(const struct guest_memory *m, uint64_t gpa, uint64_t len)
+{
+	const uint64_t off = gpa - m->area.gpa;
+
+	if (gpa < m->area.gpa || !range_fits(off, len, m->area.size))
+		return NULL;
+	for (uint64_t i = off / GUEST_BLOCK; i <= (off + len - 1) / GUEST_BLOCK; i++)
+		if (guest_block_state(m, i) == GUEST_BLOCK_OUT)
+			return NULL;
+	return m->area.hva + off;
 }
 
 void *guest_span(const struct guest_memory *m, uint64_t gpa, uint64_t len)
@@ -139,7 +226,7 @@ void *guest_span(const struct guest_memory *m, uint64_t gpa, uint64_t len)
 		if (gpa >= s->gpa && range_fits(gpa - s->gpa, len, s->size))
 			return s->hva + (gpa - s->gpa);
 	}
-	return NULL;
+	return len > 0 ? area_span(m, gpa, len) : NULL;
 }
 
 int guest_read(const struct guest_memory *m, uint64_t gpa, void *data, size_t len)

@@ -5,6 +5,10 @@
  * A few slots of guest-physical addresses, each mapped in one piece. Nothing else in the VMM turns
  * an address of the guest's into a pointer. What a pointer shows may change at any moment: copy,
  * check the copy, use the copy.
+ *
+ * Beside them there may be one area of blocks that come and go while the guest runs. A block that
+ * is out reads as zeros for the guest, and a store to it is one to nowhere (KVM_RUN fails with
+ * EFAULT): no memory of the host's stands behind it. It is in no span.
  */
 #ifndef GUEST_MEMORY_H
 #define GUEST_MEMORY_H
@@ -13,7 +17,9 @@
 
 #include "err.h"
 
-#define GUEST_SLOTS_MAX 4U
+#define GUEST_SLOTS_MAX  4U
+#define GUEST_BLOCK      (2ULL << 20)
+#define GUEST_BLOCKS_MAX (1U << 17) /* 256 GiB */
 
 struct guest_slot {
 	uint64_t gpa, size; /* multiples of 4 KiB; slots ascend and do not touch or overlap */
@@ -24,6 +30,8 @@ struct guest_slot {
 struct guest_memory {
 	struct guest_slot slots[GUEST_SLOTS_MAX];
 	uint32_t n_slots;
+	struct guest_slot area;                 /* of blocks, behind all slots; size 0: none */
+	uint64_t blocks[GUEST_BLOCKS_MAX / 64]; /* atomic; bits: those of the area that are in */
 };
 
 enum guest_memory_kind {
@@ -32,18 +40,31 @@ enum guest_memory_kind {
 	GUEST_MEMORY_SHARED,  /* the file itself */
 };
 
-/* Map the slots, whose gpa, size and file_off are set. `fd` is borrowed and must hold all of the
- * slots (-EINVAL else: a shorter file would be SIGBUS later). Nothing is mapped on failure. */
+/* Map the slots, whose gpa, size and file_off are set, and the area, whose gpa and size are: all of
+ * its blocks are out. `fd` is borrowed and must hold all of the slots (-EINVAL else: a shorter file
+ * would be SIGBUS later); blocks are never of it. Nothing is mapped on failure. */
 must_check int guest_memory_map(struct guest_memory *m, enum guest_memory_kind kind, int fd,
 				struct err *e);
 void guest_memory_unmap(struct guest_memory *m); /* what is not mapped is fine */
 
-/* Where [gpa, gpa + len) is, if it lies in one slot; else NULL. len 0 is NULL. */
+/* Where [gpa, gpa + len) is, if it lies in one slot, or in blocks that are in; else NULL. len 0 is
+ * NULL. */
 void *guest_span(const struct guest_memory *m, uint64_t gpa, uint64_t len);
 
-/* A copy; -EFAULT when the range does not lie in one slot. */
+/* A copy; -EFAULT when there is no such span. */
 must_check int guest_read(const struct guest_memory *m, uint64_t gpa, void *data, size_t len);
 must_check int guest_write(const struct guest_memory *m, uint64_t gpa, const void *data,
 			   size_t len);
+
+enum guest_block_state { GUEST_BLOCK_OUT, GUEST_BLOCK_IN };
+
+enum guest_block_state guest_block_state(const struct guest_memory *m, uint64_t block);
+/* Whether spans may have these blocks. One thread changes blocks; they exist. */
+void guest_blocks_mark(struct guest_memory *m, uint64_t first, uint64_t n,
+		       enum guest_block_state state);
+/* What the guest has there: memory, zeros at first; or nothing, and the memory is the host's again.
+ * -ENOMEM: the host cannot; all is as before. */
+must_check int guest_blocks_protect(struct guest_memory *m, uint64_t first, uint64_t n,
+				    enum guest_block_state state);
 
 #endif

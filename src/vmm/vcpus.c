@@ -159,7 +159,9 @@ static void *run(void *arg)
 		while (!is_over && (r = ioctl(v->x.fd, KVM_RUN, 0)) >= 0)
 			is_over = !exit_serve(v);
 		if (r < 0 && errno != EINTR && errno != EAGAIN) {
-			ended(v, MACHINE_ERROR, strerror(errno));
+			ended(v, MACHINE_ERROR,
+			      errno == EFAULT ? "the guest stored to memory that it does not have"
+					      : strerror(errno));
 			is_over = true;
 		}
 	}

@@ -320,6 +320,16 @@ static void blk_pause(struct virtio_device *d)
 	virtio_device_tell(d, &d->queues[0]);
 }
 
+static bool blk_uses(const struct virtio_device *d, const void *p, size_t len)
+{
+	const struct virtio_blk *b = (const struct virtio_blk *)d;
+
+	for (size_t i = 0; i < BLK_SLOTS; i++)
+		if (b->slots[i].owner != SLOT_FREE && virtq_chain_uses(&b->slots[i].chain, p, len))
+			return true;
+	return false;
+}
+
 static void blk_resume(struct virtio_device *d)
 {
 	struct virtio_blk *b = blk_of(d);
@@ -377,6 +387,7 @@ static const struct virtio_device_ops blk_ops = {
 	.kick = blk_kick,
 	.pause = blk_pause,
 	.resume = blk_resume,
+	.uses = blk_uses,
 	.save = blk_save,
 	.load = blk_load,
 	.free = blk_free,

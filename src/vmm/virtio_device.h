@@ -25,6 +25,7 @@ enum virtio_id {
 	VIRTIO_ID_RNG = 4,
 	VIRTIO_ID_BALLOON = 5,
 	VIRTIO_ID_VSOCK = 19,
+	VIRTIO_ID_MEM = 24,
 	VIRTIO_ID_FS = 26,
 };
 
@@ -51,6 +52,9 @@ struct virtio_device_ops {
 	 * snapshot. NULL: there never are any. */
 	void (*pause)(struct virtio_device *d);
 	void (*resume)(struct virtio_device *d);
+	/* Whether a request that is in flight has a buffer in these bytes of guest memory, which
+	 * are to be taken away. NULL: it keeps no chain between two ops. */
+	bool (*uses)(const struct virtio_device *d, const void *p, size_t len);
 	/* What the device itself must remember (not queues, not features). NULL: nothing. */
 	void (*save)(struct virtio_device *d, struct state_out *s);
 	must_check int (*load)(struct virtio_device *d, struct state_in *s, struct err *e);

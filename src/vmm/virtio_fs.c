@@ -346,6 +346,19 @@ static void fs_pause(struct virtio_device *d)
 	queues_tell(f);
 }
 
+static bool fs_uses(const struct virtio_device *d, const void *p, size_t len)
+{
+	const struct virtio_fs *f = (const struct virtio_fs *)d;
+
+	for (uint32_t i = 0; i < f->n_flight; i++) {
+		const struct fs_request *r = &f->flight[(f->first + i) % FLIGHT_MAX];
+
+		if (!r->is_gone && virtq_chain_uses(&r->chain, p, len))
+			return true;
+	}
+	return false;
+}
+
 static void fs_resume(struct virtio_device *d)
 {
 	fs_of(d)->is_paused = false;
@@ -382,6 +395,7 @@ static const struct virtio_device_ops fs_ops = {
 	.pause = fs_pause,
 	.resume = fs_resume,
 	.load = fs_load,
+	.uses = fs_uses,
 	.free = fs_free,
 };
 

@@ -5,7 +5,8 @@
  * Hostile: all of the rings, at any moment; a field is loaded once, and the copy is checked and
  * used. A saved queue.
  * Invariants: I1 a ready queue's rings lie in guest memory, aligned, and its size is a power of two
- *   of at most VIRTQ_SIZE_MAX: addresses and size do not change while it is ready.  I2 a head or
+ *   of at most VIRTQ_SIZE_MAX: addresses and size do not change while it is ready, and memory that
+ *   virtq_uses() is not taken away.  I2 a head or
  *   next index is < size before it indexes anything.  I3 a chain has at most `size` descriptors,
  *   and at most VIRTQ_CHAIN_MAX, so that a loop ends.  I4 each buffer given out is not empty and
  *   lies in one memory slot.  I5 at most `size` requests are in flight.  I6 nothing of a broken
@@ -294,6 +295,26 @@ void virtq_kicks_set(struct virtq *q, bool is_wanted)
 	/* else: the old event lies behind, which asks for nothing for another 2^16 requests */
 	if (is_wanted) /* before the caller looks once more */
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
+{
+	return a < b ? b - a < a_len : a - b < b_len;
+}
+
+bool virtq_uses(const struct virtq *q, uint64_t gpa, uint64_t len)
+{
+	return q->is_ready && (overlap(q->desc, (uint64_t)DESC_SIZE * q->size, gpa, len) ||
+			       overlap(q->avail, avail_bytes(q->size), gpa, len) ||
+			       overlap(q->used, used_bytes(q->size), gpa, len));
+}
+
+bool virtq_chain_uses(const struct virtq_chain *c, const void *p, size_t len)
+{
+	for (unsigned int i = 0; i < (unsigned int)c->n_out + c->n_in; i++)
+		if (overlap((uintptr_t)c->iov[i].iov_base, c->iov[i].iov_len, (uintptr_t)p, len))
+			return true;
+	return false;
 }
 
 size_t virtq_chain_read(const struct virtq_chain *c, size_t off, void *data, size_t len)

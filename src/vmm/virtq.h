@@ -71,6 +71,10 @@ bool virtq_needs_signal(struct virtq *q);
  * with virtq_has_work(). */
 void virtq_kicks_set(struct virtq *q, bool is_wanted);
 
+/* Whether the rings of a ready queue, or a chain's buffers, have a byte of the range. */
+bool virtq_uses(const struct virtq *q, uint64_t gpa, uint64_t len);
+bool virtq_chain_uses(const struct virtq_chain *c, const void *p, size_t len);
+
 /* Copy between a chain's readable (writable) buffers, from `off` bytes into them, and `data`;
  * returns how many bytes were there. */
 size_t virtq_chain_read(const struct virtq_chain *c, size_t off, void *data, size_t len);

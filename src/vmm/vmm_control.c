@@ -14,6 +14,7 @@
 #include "snapshot.h"
 #include "virtio_balloon.h"
 #include "virtio_blk.h"
+#include "virtio_mem.h"
 #include "virtio_net.h"
 #include "vmm_ctl.h"
 
@@ -41,6 +42,8 @@ static int snapshot(struct vmm_control *c, int fd, struct err *e)
 {
 	if (!c->m->is_paused)
 		return err_plain(e, EBUSY, "the machine is not paused");
+	if (c->m->growth && virtio_mem_plugged(c->m->growth) > 0)
+		return err_plain(e, EBUSY, "the machine has more memory than it began with");
 	return disks_sync(c, e) < 0 ? -e->code : snapshot_write(c->m, fd, e);
 }
 
@@ -52,6 +55,20 @@ static int balloon(struct vmm_control *c, const struct vmm_ctl_frame *f, struct 
 		return -e->code;
 	virtio_balloon_set_target(c->m->balloon,
 				  (uint32_t)MIN_OF(bytes / BALLOON_PAGE, (uint64_t)UINT32_MAX));
+	return 0;
+}
+
+static int resize(struct vmm_control *c, const struct vmm_ctl_frame *f, struct err *e)
+{
+	uint64_t bytes;
+
+	if (vmm_ctl_get_resize(f, &bytes, e) < 0)
+		return -e->code;
+	if (!c->m->growth)
+		return err_plain(e, ENOENT, "the machine's memory does not grow");
+	if (bytes > c->m->c->mem_max_bytes - c->m->c->mem_bytes)
+		return err_plain(e, EINVAL, "more memory than the machine may have");
+	virtio_mem_request(c->m->growth, bytes);
 	return 0;
 }
 
@@ -99,6 +116,7 @@ static int counts_put(struct vmm_control *c, struct err *e)
 	}
 	for (uint32_t i = 0; i < c->m->c->n_disks; i++)
 		virtio_blk_counts(c->m->disks[i], &n.disk_reads, &n.disk_writes);
+	n.grown_bytes = c->m->growth ? virtio_mem_plugged(c->m->growth) : 0;
 	n.balloon_bytes = (uint64_t)virtio_balloon_actual(c->m->balloon) * BALLOON_PAGE;
 	return vmm_ctl_put_counts(&c->out, &n) < 0 ? err_set(e, ENOMEM, "answer") : 0;
 }
@@ -117,6 +135,8 @@ static int request_do(struct vmm_control *c, const struct vmm_ctl_frame *f, int 
 		return snapshot(c, fd, e);
 	case VMM_CTL_BALLOON:
 		return balloon(c, f, e);
+	case VMM_CTL_RESIZE:
+		return resize(c, f, e);
 	case VMM_CTL_ATTACH:
 		return attach(c, f, fd, e);
 	case VMM_CTL_NET_ATTACH:

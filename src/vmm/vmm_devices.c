@@ -2,8 +2,8 @@
 /*
  * vmm_devices.c - the devices of a configuration
  *
- * Console, disks, network, random numbers, balloon, sockets, shares: in this order, always, since a
- * template and its clones must have the same device in the same slot.
+ * Console, disks, network, random numbers, balloon, sockets, growing memory, shares: in this order,
+ * always, since a template and its clones must have the same device in the same slot.
  */
 #include <string.h>
 
@@ -13,6 +13,7 @@
 #include "virtio_blk.h"
 #include "virtio_console.h"
 #include "virtio_fs.h"
+#include "virtio_mem.h"
 #include "virtio_net.h"
 #include "virtio_rng.h"
 #include "virtio_vsock.h"
@@ -149,6 +150,38 @@ static int vsock_make(struct machine *m, struct err *e)
 	return machine_slot_add(m, d, e);
 }
 
+static bool memory_is_used(void *arg, uint64_t gpa, uint64_t len)
+{
+	struct machine *m = arg;
+	const uint8_t *p = m->mem.area.hva + (gpa - m->mem.area.gpa);
+	bool is_used = false;
+
+	for (uint32_t i = 0; i < m->n_slots && !is_used; i++) {
+		struct virtio_device *d = m->slots[i].t.dev;
+
+		if (d != m->growth) /* whose lock we have */
+			pthread_mutex_lock(&d->lock);
+		for (uint32_t q = 0; q < d->n_queues; q++)
+			is_used |= virtq_uses(&d->queues[q], gpa, len);
+		is_used |= d->ops->uses && d->ops->uses(d, p, len);
+		if (d != m->growth)
+			pthread_mutex_unlock(&d->lock);
+	}
+	return is_used;
+}
+
+static int growth_make(struct machine *m, struct err *e)
+{
+	const struct virtio_mem_spec spec = { &m->mem, m->c->mem_max_bytes - m->c->mem_bytes,
+					      memory_is_used, m };
+
+	if (!m->c->mem_max_bytes)
+		return 0;
+	if (virtio_mem_new(m->loop, &spec, &m->growth, e) < 0)
+		return -e->code;
+	return machine_slot_add(m, m->growth, e);
+}
+
 static int shares_make(struct machine *m, struct err *e)
 {
 	for (uint32_t i = 0; i < m->c->n_shares; i++) {
@@ -174,7 +207,7 @@ int machine_devices_make(struct machine *m, struct err *e)
 	if (net_make(m, e) < 0 || virtio_rng_new(m->loop, &rng, e) < 0 ||
 	    machine_slot_add(m, rng, e) < 0 ||
 	    virtio_balloon_new(m->loop, &m->mem, &m->balloon, e) < 0 ||
-	    machine_slot_add(m, m->balloon, e) < 0 || vsock_make(m, e) < 0)
+	    machine_slot_add(m, m->balloon, e) < 0 || vsock_make(m, e) < 0 || growth_make(m, e) < 0)
 		return -e->code;
 	return shares_make(m, e);
 }

@@ -162,6 +162,8 @@ static int memory_make(struct machine *m, struct err *e)
 	if (x86_memory_layout(m->c->mem_bytes, &m->mem) < 0)
 		return err_plain(e, EINVAL, "memory of %llu bytes",
 				 (unsigned long long)m->c->mem_bytes);
+	if (m->c->mem_max_bytes)
+		x86_area_layout(&m->mem, m->c->mem_max_bytes - m->c->mem_bytes);
 	if (guest_memory_map(&m->mem, kinds[m->c->mem], m->c->mem_fd, e) < 0)
 		return -e->code;
 	return x86_vm_memory(&m->vm, &m->mem, e);

@@ -36,6 +36,7 @@ struct machine {
 	uint32_t n_slots;
 	struct virtio_device *disks[VMM_DISKS_MAX]; /* borrowed: of the slots */
 	struct virtio_device *net, *balloon;        /* net: NULL where there is none */
+	struct virtio_device *growth;               /* virtio_mem.h; NULL where it cannot grow */
 	struct serial_16550 serial;
 	int serial_irq_fd, ged_irq_fd;
 	bool is_paused;

@@ -9,7 +9,7 @@ setup() {
 }
 teardown() { remove_all; }
 
-commands='run create start stop kill rm ps logs attach exec wait inspect pull push images rmi tag login logout doctor version'
+commands='run create start stop kill update rm ps logs attach exec wait inspect pull push images rmi tag login logout doctor version'
 groups='container disk image kernel template'
 
 @test "help: overview, groups, every command, by all three ways" {
@@ -32,7 +32,7 @@ groups='container disk image kernel template'
 @test "every flag of the issue is there and shown" {
 	caisson run --help >help
 	for f in interactive tty detach rm name env env-file workdir user entrypoint hostname label cidfile read-only tmpfs volume \
-		publish publish-all network dns add-host memory cpus pull platform storage-opt stop-signal stop-timeout mount no-template; do
+		publish publish-all network dns add-host memory memory-max cpus pull platform storage-opt stop-signal stop-timeout mount no-template; do
 		grep -qE -- "--$f( |$)" help || complain "--$f"
 	done
 	for f in -i -t -d -e -w -u -l -v -p -P -m; do grep -qE -- "^ *$f, " help || complain "$f"; done
@@ -46,7 +46,7 @@ groups='container disk image kernel template'
 	done
 	fails_with 125 "unknown shorthand flag: 'Z'" caisson ps -Z || complain "ps -Z"
 	fails_with 125 'unknown flag: --no-such' caisson --no-such ps || complain "global flag"
-	for c in run create exec start stop kill rm logs wait inspect pull push rmi tag; do
+	for c in run create exec start stop kill update rm logs wait inspect pull push rmi tag; do
 		fails_with 1 "requires (exactly|at least) [12] argument" caisson "$c" || complain "$c without arguments"
 	done
 	fails_with 1 'accepts no arguments|requires at most' caisson ps what || complain "ps what"

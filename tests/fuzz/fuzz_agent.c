@@ -74,6 +74,8 @@ static void small_try(const struct agent_frame *f, struct buf *out, struct err *
 {
 	struct agent_root root;
 	struct ctl_attach attach;
+	struct ctl_memory memory;
+	uint64_t bytes;
 	uint32_t v = 0;
 	uint16_t a = 0, b = 0;
 	bool oom;
@@ -87,6 +89,10 @@ static void small_try(const struct agent_frame *f, struct buf *out, struct err *
 		rc = agent_put_resize(out, f->stream, a, b);
 	else if (f->type == CTL_ATTACH && ctl_get_attach(f->payload, &attach, e) == 0)
 		rc = ctl_put_attach(out, &attach);
+	else if (f->type == CTL_MEMORY && ctl_get_memory(f->payload, &bytes, e) == 0)
+		rc = ctl_put_memory(out, bytes);
+	else if (f->type == CTL_MEMORY_IS && ctl_get_memory_is(f->payload, &memory, e) == 0)
+		rc = ctl_put_memory_is(out, &memory);
 	else if (f->type == AGENT_SIGNAL && agent_get_u32(f->payload, &v, e) == 0)
 		rc = agent_put_u32(out, f->type, f->stream, v);
 	else if (f->type == AGENT_EXITED)

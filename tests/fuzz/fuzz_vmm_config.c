@@ -34,6 +34,9 @@ static void config_must(const struct vmm_config *c, uint32_t n_fds)
 	int end = VMM_FD_FIRST + (int)n_fds;
 
 	MUST(c->cpus && c->cpus <= VMM_CPUS_MAX && c->mem_bytes % VMM_MEM_UNIT == 0);
+	MUST(!c->mem_max_bytes ||
+	     (c->mem_max_bytes > c->mem_bytes && c->mem_max_bytes % VMM_MEM_UNIT == 0 &&
+	      c->mem_max_bytes <= VMM_MEM_MAX));
 	MUST(c->ctl_fd >= VMM_FD_FIRST && c->ctl_fd < end && c->agent_fd != c->ctl_fd);
 	MUST(strlen(c->cmdline) < sizeof(c->cmdline) && *c->cpu_model);
 	MUST(c->boot == VMM_BOOT_COLD ? c->kernel_fd > 3 && c->state_fd == -1

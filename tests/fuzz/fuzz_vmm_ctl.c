@@ -26,6 +26,11 @@ static int request_again(const struct vmm_ctl_frame *f, struct buf *out, struct 
 		if (vmm_ctl_get_balloon(f, &bytes, e) < 0)
 			return 0;
 		MUST(vmm_ctl_put_balloon(out, bytes) == 0);
+	} else if (f->type == VMM_CTL_RESIZE) {
+		if (vmm_ctl_get_resize(f, &bytes, e) < 0)
+			return 0;
+		MUST(bytes % (2 << 20) == 0);
+		MUST(vmm_ctl_put_resize(out, bytes) == 0);
 	} else if (f->type == VMM_CTL_ATTACH) {
 		if (vmm_ctl_get_attach(f, &a, e) < 0)
 			return 0;

@@ -34,6 +34,7 @@ struct kvm {
 	struct buf in;
 	bool is_ready, has_ended; /* as it has said */
 	struct vmm_ctl_ended ended;
+	struct vmm_ctl_counts counts; /* of the last answer that has them */
 };
 
 /* ---- start ---- */
@@ -150,7 +151,7 @@ static void event_take(struct kvm *v, const struct vmm_ctl_frame *f)
 		v->has_ended = vmm_ctl_get_ended(f, &v->ended, &ignored) == 0;
 }
 
-/* 1: the answer was OK; 0: no answer yet. */
+/* 1: the answer was OK, or counts; 0: no answer yet. */
 static int answer_take(struct kvm *v, struct err *e)
 {
 	struct vmm_ctl_frame f;
@@ -164,10 +165,11 @@ static int answer_take(struct kvm *v, struct err *e)
 		if (type == VMM_CTL_ERROR && vmm_ctl_get_error(&f, &why, e) == 0)
 			(void)err_plain(e, (int)why.code, "caisson-vmm: %s", why.text);
 		event_take(v, &f);
+		rc = type == VMM_CTL_COUNTS ? vmm_ctl_get_counts(&f, &v->counts, e) : 0;
 		buf_consume(&v->in, len);
-		if (type == VMM_CTL_ERROR)
+		if (type == VMM_CTL_ERROR || rc < 0)
 			return -e->code;
-		if (type == VMM_CTL_OK)
+		if (type == VMM_CTL_OK || type == VMM_CTL_COUNTS)
 			return 1;
 	}
 	return rc;
@@ -198,17 +200,22 @@ static int answer_wait(struct kvm *v, uint32_t timeout_ms, struct err *e)
 	return rc < 0 ? rc : 0;
 }
 
+static int ask(struct kvm *v, const struct buf *out, int fd, uint32_t timeout_ms, struct err *e)
+{
+	ssize_t n = fd_send(v->ctl_fd, out->data, out->len, &fd, fd >= 0);
+
+	if (n != (ssize_t)out->len)
+		return err_set(e, n < 0 ? (int)-n : EIO, "ask caisson-vmm");
+	return answer_wait(v, timeout_ms, e);
+}
+
 static int call(struct kvm *v, uint16_t type, int fd, uint32_t timeout_ms, struct err *e)
 {
 	auto_buf out = { 0 };
-	ssize_t n;
 
 	if (vmm_ctl_put(&out, type) < 0)
 		return err_set(e, ENOMEM, "request");
-	n = fd_send(v->ctl_fd, out.data, out.len, &fd, fd >= 0);
-	if (n != (ssize_t)out.len)
-		return err_set(e, n < 0 ? (int)-n : EIO, "ask caisson-vmm");
-	return answer_wait(v, timeout_ms, e);
+	return ask(v, &out, fd, timeout_ms, e);
 }
 
 static int kvm_pause(void *priv, uint32_t timeout_ms, struct err *e)
@@ -219,6 +226,25 @@ static int kvm_pause(void *priv, uint32_t timeout_ms, struct err *e)
 static int kvm_save_state(void *priv, int state_fd, uint32_t timeout_ms, struct err *e)
 {
 	return call(priv, VMM_CTL_SNAPSHOT, state_fd, timeout_ms, e);
+}
+
+static int kvm_resize(void *priv, uint64_t bytes, uint32_t timeout_ms, struct err *e)
+{
+	auto_buf out = { 0 };
+
+	if (vmm_ctl_put_resize(&out, bytes) < 0)
+		return err_set(e, ENOMEM, "request");
+	return ask(priv, &out, -1, timeout_ms, e);
+}
+
+static int kvm_grown(void *priv, uint64_t *ret_bytes, uint32_t timeout_ms, struct err *e)
+{
+	struct kvm *v = priv;
+
+	if (call(v, VMM_CTL_STATISTICS, -1, timeout_ms, e) < 0)
+		return -e->code;
+	*ret_bytes = v->counts.grown_bytes;
+	return 0;
 }
 
 /* ---- the process ---- */
@@ -302,12 +328,14 @@ static int kvm_driver_probe(struct vm_driver_info *ret, struct err *e)
 const struct vm_driver_ops kvm_driver = {
 	.name = "kvm",
 	.caps = VM_CAP_TEMPLATE | VM_CAP_SHARES | VM_CAP_VHD | VM_CAP_FUSE | VM_CAP_CPU_MODEL |
-		VM_CAP_VSOCK,
+		VM_CAP_VSOCK | VM_CAP_RESIZE,
 	.program = KVM_PROGRAM,
 	.probe = kvm_driver_probe,
 	.launch = kvm_launch,
 	.pause = kvm_pause,
 	.save_state = kvm_save_state,
+	.resize = kvm_resize,
+	.grown = kvm_grown,
 	.pidfd = kvm_pidfd,
 	.pid = kvm_pid,
 	.end_reason = kvm_end_reason,

@@ -12,6 +12,10 @@
 /* The agent gives each clone its own. */
 static const uint8_t template_mac[VMM_MAC_SIZE] = { 0x02, 0xca, 0x15, 0x50, 0, 1 };
 
+/* The kernel uses what was added, without a word from user space, and keeps most of it for what it
+ * can move elsewhere, so that it can be given back. */
+#define GROWS " memhp_default_state=online memory_hotplug.online_policy=auto-movable"
+
 /* Its number in the new process; -1 for none. */
 static int fd_add(struct kvm_config *k, int fd)
 {
@@ -97,6 +101,7 @@ static void memory_set(struct kvm_config *k, const struct vm_spec *s)
 
 	k->c.cpus = s->cpus;
 	k->c.mem_bytes = s->mem_bytes;
+	k->c.mem_max_bytes = s->mem_max_bytes;
 	k->c.mem = kinds[s->mem];
 	k->c.mem_fd = s->mem == VM_MEM_ANON ? -1 : fd_add(k, s->mem_fd);
 }
@@ -111,8 +116,8 @@ static void boot_set(struct kvm_config *k, const struct vm_spec *s)
 	k->c.boot = VMM_BOOT_COLD;
 	k->c.kernel_fd = fd_add(k, s->kernel_fd);
 	k->c.initrd_fd = fd_add(k, s->initrd_fd);
-	snprintf(k->c.cmdline, sizeof(k->c.cmdline), "%s%s", s->cmdline,
-		 s->console_fd < 0 ? " 8250.nr_uarts=0" : "");
+	snprintf(k->c.cmdline, sizeof(k->c.cmdline), "%s%s%s", s->cmdline,
+		 s->console_fd < 0 ? " 8250.nr_uarts=0" : "", s->mem_max_bytes ? GROWS : "");
 }
 
 static void shares_set(struct kvm_config *k, const struct vm_spec *s)

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "bytes.h"
 #include "cleanup.h"
 #include "guest_memory.h"
 
@@ -62,6 +63,7 @@
 #define X86_MEMORY_MIN (2ULL << 20)
 /* Memory above the gap must stay below 2^39, the least that 64-bit hosts can address. */
 #define X86_MEMORY_MAX (256ULL << 30)
+#define X86_AREA_ALIGN (2ULL << 30)
 
 /* Set gpa, size and file_off of the slots of a machine with `bytes` of memory, nothing else.
  * -EINVAL: not a multiple of 4 KiB, or not in [X86_MEMORY_MIN, X86_MEMORY_MAX]. */
@@ -81,6 +83,20 @@ static inline must_check int x86_memory_layout(uint64_t bytes, struct guest_memo
 		m->n_slots = 2;
 	}
 	return 0;
+}
+
+/* Lay out an area in which the memory may grow by `bytes` beyond the slots, which are laid out:
+ * behind all of them, with a gap, and aligned to the largest piece in which Linux adds memory. It
+ * ends below 2^39, too. */
+static inline void x86_area_layout(struct guest_memory *m, uint64_t bytes)
+{
+	const struct guest_slot *last = &m->slots[m->n_slots - 1];
+	const uint64_t end = MAX_OF(last->gpa + last->size + 1, X86_GAP_END);
+
+	m->area = (struct guest_slot){
+		.gpa = align_up(end, X86_AREA_ALIGN),
+		.size = align_up(bytes, X86_AREA_ALIGN),
+	};
 }
 
 /* The end of the RAM that begins at 0; 0 when the memory is not laid out as above. */

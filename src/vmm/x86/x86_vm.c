@@ -143,20 +143,26 @@ void x86_vm_done(struct x86_vm *vm)
 	fd_drop(&vm->fd);
 }
 
+static int slot_set(struct x86_vm *vm, uint32_t i, const struct guest_slot *s, struct err *e)
+{
+	const struct kvm_userspace_memory_region r = {
+		.slot = i,
+		.guest_phys_addr = s->gpa,
+		.memory_size = s->size,
+		.userspace_addr = (uintptr_t)s->hva,
+	};
+
+	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) < 0 ? err_set(e, errno, "KVM: memory")
+								 : 0;
+}
+
+/* All of the area, too: what of it is out has no memory behind it. */
 int x86_vm_memory(struct x86_vm *vm, const struct guest_memory *m, struct err *e)
 {
-	for (uint32_t i = 0; i < m->n_slots; i++) {
-		const struct kvm_userspace_memory_region r = {
-			.slot = i,
-			.guest_phys_addr = m->slots[i].gpa,
-			.memory_size = m->slots[i].size,
-			.userspace_addr = (uintptr_t)m->slots[i].hva,
-		};
-
-		if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) < 0)
-			return err_set(e, errno, "KVM: memory");
-	}
-	return 0;
+	for (uint32_t i = 0; i < m->n_slots; i++)
+		if (slot_set(vm, i, &m->slots[i], e) < 0)
+			return -e->code;
+	return m->area.size ? slot_set(vm, m->n_slots, &m->area, e) : 0;
 }
 
 int x86_vm_irq(struct x86_vm *vm, int event_fd, uint32_t gsi, struct err *e)

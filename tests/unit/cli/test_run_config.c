@@ -61,6 +61,7 @@ static void everything(void **state)
 	o.volumes = LIST("./x:/x");
 	o.mounts = LIST("type=tmpfs,target=/t");
 	o.publish = LIST("8080:80");
+	o.memory_max = "2g";
 	o.storage_opts = LIST("size=1g");
 	if (make(&o, &c, &e) < 0)
 		fail_msg("%s", e.msg);
@@ -79,6 +80,7 @@ static void everything(void **state)
 	assert_int_equal(c.n_mounts, 2);
 	assert_string_equal(c.mounts[0].source, "/cwd/./x");
 	assert_int_equal(c.mem_bytes, 512U << 20);
+	assert_true(c.mem_max_bytes == 2ULL << 30);
 	assert_int_equal(c.disk_bytes, 1U << 30);
 	assert_int_equal(c.cpus, 2);
 	assert_string_equal(c.cpu_model, "baseline-v3");

@@ -85,8 +85,28 @@ static void round_trip(void **state)
 	assert_true(c.has_vsock && k.fds[c.vsock_listen_fd] == 20 &&
 		    k.fds[c.vsock_broker_fd] == 21);
 	assert_true(k.fds[c.ctl_fd] == 9 && k.fds[c.agent_fd] == 12 && k.fds[c.console_fd] == 19);
+	assert_true(c.mem_bytes == 512 << 20 && c.mem_max_bytes == 0);
 	for (size_t i = 0; i < VMM_FD_FIRST; i++)
 		assert_int_equal(k.fds[i], -1);
+}
+
+/* A kernel that is to grow is told what to do with it; a template's has been told. */
+static void grows(void **state)
+{
+	static struct kvm_config k;
+	struct vm_spec s = spec();
+	struct err e = { 0 };
+
+	(void)state;
+	s.mem_max_bytes = 1ULL << 30;
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
+	assert_true(k.c.mem_bytes == 512 << 20 && k.c.mem_max_bytes == 1ULL << 30);
+	assert_string_equal(k.c.cmdline, "quiet memhp_default_state=online "
+					 "memory_hotplug.online_policy=auto-movable");
+	s.boot = VM_BOOT_RESTORE;
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
+	assert_true(k.c.mem_max_bytes == 1ULL << 30);
+	assert_string_equal(k.c.cmdline, "");
 }
 
 static void restored(void **state)
@@ -200,7 +220,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trip),  cmocka_unit_test(restored),
 		cmocka_unit_test(share_slots), cmocka_unit_test(models),
-		cmocka_unit_test(too_many),    cmocka_unit_test(refused)
+		cmocka_unit_test(grows),       cmocka_unit_test(too_many),
+		cmocka_unit_test(refused)
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

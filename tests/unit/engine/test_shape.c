@@ -17,9 +17,11 @@
 
 static void spec_is_nearly_whole(void **state)
 {
-	const struct template_want w = {
-		.mem_bytes = SHAPE_MEM_DEFAULT, .cpus = 2, .has_net = true, .has_vsock = true
-	};
+	const struct template_want w = { .mem_bytes = SHAPE_MEM_DEFAULT,
+					 .mem_max_bytes = 1ULL << 30,
+					 .cpus = 2,
+					 .has_net = true,
+					 .has_vsock = true };
 	struct vm_spec a, b, other;
 	struct err e = { 0 };
 
@@ -28,6 +30,7 @@ static void spec_is_nearly_whole(void **state)
 	shape_spec(&w, "0123456789ab", &b);
 	shape_spec(&w, "ff3456789abc", &other);
 	assert_int_equal(a.cpus, 2);
+	assert_true(a.mem_bytes == SHAPE_MEM_DEFAULT && a.mem_max_bytes == 1ULL << 30);
 	assert_true(a.has_net && a.net_fd == -1);
 	assert_true(a.has_vsock && a.vsock_listen_fd == -1 && a.vsock_broker_fd == -1);
 	assert_int_equal(a.n_disks, TEMPLATE_DISK_COUNT + TEMPLATE_DISK_SPARE);
@@ -128,6 +131,7 @@ static void options_need_a_driver(void **state)
 	} t[] = {
 		{ "--vsock", { .vsock = dir } },
 		{ "--cpu-model", { .cpu_model = "baseline-v2" } },
+		{ "--memory-max", { .mem_max_bytes = 1ULL << 30 } },
 		{ NULL, { .cpu_model = "host" } },
 		{ NULL, { .mem_bytes = 1 } },
 	};
@@ -154,7 +158,7 @@ static void text_both_ways(void **state)
 		"512M,1cpu,nonet",
 		"64M,32cpu,net",
 		"2048M,4cpu,net,2shares,vsock,cpu=baseline-v3",
-		"2M,1cpu,nonet,vsock",
+		"2M,1cpu,nonet,2048Mmax,vsock",
 	};
 	static const char *const bad[] = { "",  "512M,1cpu,nonet,", "512", "512M,tap9",
 					   "M", "512M cpu" };

@@ -59,6 +59,7 @@ static void base_fill(void)
 	conf.ctl_fd = 4;
 	conf.agent_fd = 5;
 	conf.console_fd = 6;
+	conf.mem_max_bytes = 514 * MIB;
 }
 
 static void cold_fill(void)
@@ -145,6 +146,7 @@ static void cold_both_ways(void **state)
 	assert_memory_equal(got.mac, "\x02\x01\x02\x03\x04\x05", 6);
 	assert_true(got.has_vsock && got.vsock_listen_fd == 16 && got.vsock_broker_fd == 17);
 	assert_true(got.ctl_fd == 4 && got.agent_fd == 5 && got.console_fd == 6);
+	assert_true(got.mem_max_bytes == 514 * MIB);
 }
 
 static void restore_both_ways(void **state)
@@ -176,6 +178,7 @@ static const uint8_t least[] = {
 	0,   0,   0,   0,   0,   255, 255, 255, 255, 0,   0,   0,   0,   0, 0, /* network */
 	0,   255, 255, 255, 255, 255, 255, 255, 255,                           /* vsock */
 	6,   0,   0,   0,   5,   0,   0,   0,   255, 255, 255, 255, /* ctl, agent, console */
+	0,   0,   0,   0,   0,   0,   0,   0,                       /* growing memory */
 };
 
 /* The bytes themselves, as doc/format/vmm.md has them. */
@@ -212,7 +215,8 @@ static void most_fits(void **state)
 	(void)state;
 	cold_fill();
 	conf.cpus = VMM_CPUS_MAX;
-	conf.mem_bytes = VMM_MEM_MAX;
+	conf.mem_bytes = VMM_MEM_MAX - VMM_MEM_UNIT;
+	conf.mem_max_bytes = VMM_MEM_MAX;
 	memset(conf.cmdline, 'c', sizeof(conf.cmdline) - 1);
 	memset(conf.cpu_model, 'm', sizeof(conf.cpu_model) - 1);
 	conf.n_disks = VMM_DISKS_MAX;
@@ -386,7 +390,16 @@ static void machine_rules(void **state)
 		{ SET(cpus, 0), NO, BAD, "0 processors" },
 		{ SET(cpus, 33), NO, BAD, "33 processors" },
 		{ SET(cpus, UINT32_MAX), NO, BAD, "processors" },
-		{ SET(mem_bytes, VMM_MEM_MAX), NO, 0, NULL },
+		{ SET(mem_bytes, VMM_MEM_MAX), SET(mem_max_bytes, 0), 0, NULL },
+		{ SET(mem_max_bytes, 0), NO, 0, NULL },
+		{ SET(mem_max_bytes, VMM_MEM_MAX), NO, 0, NULL },
+		{ SET(mem_max_bytes, 1), NO, BAD, "grows to 1" },
+		{ SET(mem_max_bytes, 512 * MIB), NO, BAD, "grows to" },
+		{ SET(mem_max_bytes, 510 * MIB), NO, BAD, "grows to" },
+		{ SET(mem_max_bytes, 515 * MIB), NO, BAD, "grows to" },
+		{ SET(mem_max_bytes, VMM_MEM_MAX + VMM_MEM_UNIT), NO, BAD, "grows to" },
+		{ SET(mem_max_bytes, UINT64_MAX), NO, BAD, "grows to" },
+		{ SET(mem_bytes, 514 * MIB), NO, BAD, "grows to" },
 		{ SET(mem_bytes, 0), NO, BAD, "memory of 0" },
 		{ SET(mem_bytes, 62 * MIB), NO, BAD, "memory of" },
 		{ SET(mem_bytes, 65 * MIB), NO, BAD, "memory of" },

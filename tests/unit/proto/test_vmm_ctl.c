@@ -37,9 +37,10 @@ static const struct {
 	{ VMM_CTL_ATTACH, true, false, true, 13, 13 },
 	{ VMM_CTL_NET_ATTACH, true, false, true, 0, 0 },
 	{ VMM_CTL_STOP, true, false, false, 0, 0 },
+	{ VMM_CTL_RESIZE, true, false, false, 8, 8 },
 	{ VMM_CTL_OK, false, true, false, 0, 0 },
 	{ VMM_CTL_ERROR, false, true, false, 4, 304 },
-	{ VMM_CTL_COUNTS, false, true, false, 56, 56 },
+	{ VMM_CTL_COUNTS, false, true, false, 64, 64 },
 	{ VMM_CTL_READY, false, false, false, 4, 4 },
 	{ VMM_CTL_ENDED, false, false, false, 4, 304 },
 };
@@ -92,7 +93,7 @@ static void bad_heads(void **state)
 		  { 0, VMM_CTL_PAUSE, 0x100 },
 		  { 0, VMM_CTL_PAUSE, UINT16_MAX },
 		  { 0, 0, 1 },
-		  { 0, VMM_CTL_STOP + 1, 1 },
+		  { 0, VMM_CTL_RESIZE + 1, 1 },
 		  { 0, VMM_CTL_OK - 1, 1 },
 		  { 0, VMM_CTL_COUNTS + 1, 1 },
 		  { 4, VMM_CTL_READY - 1, 1 },
@@ -121,7 +122,7 @@ static void bad_heads(void **state)
 }
 
 static const struct vmm_ctl_attach attach = { 7, true, 3 << 20 };
-static const struct vmm_ctl_counts counts = { 1, 2, 3, 4, 5, 6, UINT64_MAX };
+static const struct vmm_ctl_counts counts = { 1, 2, 3, 4, 5, 6, UINT64_MAX, 8 };
 
 /* One of each type. */
 static void all_put(struct buf *b)
@@ -134,6 +135,7 @@ static void all_put(struct buf *b)
 	assert_int_equal(vmm_ctl_put(b, 0), -EINVAL);
 	assert_int_equal(vmm_ctl_put(b, 999), -EINVAL);
 	assert_int_equal(vmm_ctl_put_balloon(b, 1 << 20), 0);
+	assert_int_equal(vmm_ctl_put_resize(b, 2 << 20), 0);
 	assert_int_equal(vmm_ctl_put_attach(b, &attach), 0);
 	assert_int_equal(vmm_ctl_put_error(b, ENOSPC, "no room"), 0);
 	assert_int_equal(vmm_ctl_put_counts(b, &counts), 0);
@@ -225,6 +227,35 @@ static void balloon_values(void **state)
 	}
 }
 
+static void resize_values(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		int rc;
+	} t[] = { { 0, 0 },
+		  { VMM_MEM_UNIT, 0 },
+		  { VMM_MEM_MAX, 0 },
+		  { 1, -EBADMSG },
+		  { 4096, -EBADMSG },
+		  { VMM_MEM_UNIT + 4096, -EBADMSG },
+		  { VMM_MEM_MAX + VMM_MEM_UNIT, -EBADMSG },
+		  { 1ULL << 63, -EBADMSG },
+		  { UINT64_MAX, -EBADMSG } };
+	struct err e = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		auto_buf b = { 0 };
+		struct vmm_ctl_frame f;
+		uint64_t got = 5;
+
+		assert_int_equal(vmm_ctl_put_resize(&b, t[i].bytes), 0);
+		f = only_frame(&b);
+		assert_int_equal(vmm_ctl_get_resize(&f, &got, &e), t[i].rc);
+		assert_true(got == (t[i].rc ? 5 : t[i].bytes));
+	}
+}
+
 static void attach_values(void **state)
 {
 	static const struct {
@@ -280,7 +311,7 @@ static void counts_and_ready(void **state)
 	assert_int_equal(vmm_ctl_get_counts(&f, &got, &e), 0);
 	assert_true(got.cpu_ns == 1 && got.exits == 2 && got.mmio_exits == 3);
 	assert_true(got.pio_exits == 4 && got.disk_reads == 5 && got.disk_writes == 6);
-	assert_true(got.balloon_bytes == UINT64_MAX);
+	assert_true(got.balloon_bytes == UINT64_MAX && got.grown_bytes == 8);
 	buf_clear(&b);
 	assert_int_equal(vmm_ctl_put_ready(&b), 0);
 	f = only_frame(&b);
@@ -374,6 +405,7 @@ static unsigned takers(const struct vmm_ctl_frame *f)
 	unsigned ret = 0;
 
 	ret |= (unsigned)(vmm_ctl_get_balloon(f, &v, &e) == 0) << type_find(VMM_CTL_BALLOON);
+	ret |= (unsigned)(vmm_ctl_get_resize(f, &v, &e) == 0) << type_find(VMM_CTL_RESIZE);
 	ret |= (unsigned)(vmm_ctl_get_attach(f, &a, &e) == 0) << type_find(VMM_CTL_ATTACH);
 	ret |= (unsigned)(vmm_ctl_get_error(f, &error, &e) == 0) << type_find(VMM_CTL_ERROR);
 	ret |= (unsigned)(vmm_ctl_get_counts(f, &c, &e) == 0) << type_find(VMM_CTL_COUNTS);
@@ -463,6 +495,7 @@ int main(void)
 		cmocka_unit_test(each_cut),
 		cmocka_unit_test(these_bytes),
 		cmocka_unit_test(balloon_values),
+		cmocka_unit_test(resize_values),
 		cmocka_unit_test(attach_values),
 		cmocka_unit_test(counts_and_ready),
 		cmocka_unit_test(numbers_before_texts),

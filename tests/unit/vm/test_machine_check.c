@@ -142,6 +142,31 @@ static void models(void **state)
 	check(&c, "no processor model", "model");
 }
 
+static void memory_max(void **state)
+{
+	static const struct {
+		uint64_t mem, max;
+		const char *why;
+	} t[] = {
+		{ 0, VM_MEM_MIN, NULL },
+		{ VM_MEM_MIN, VM_MEM_MIN, NULL },
+		{ VM_MEM_MIN, VM_MEM_MAX, NULL },
+		{ 0, VM_MEM_MIN - 1, "--memory-max" },
+		{ 512 << 20, (512 << 20) - 1, "--memory-max" },
+		{ 0, VM_MEM_MAX + 1, "--memory-max" },
+		{ 0, UINT64_MAX, "--memory-max" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct machine_config c = good();
+
+		c.mem_bytes = t[i].mem;
+		c.mem_max_bytes = t[i].max;
+		check(&c, t[i].why, t[i].why ? t[i].why : "memory");
+	}
+}
+
 enum list { ENV, DNS, HOSTS, NOTHING };
 
 static void lists(void **state)
@@ -285,9 +310,9 @@ static void mounts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names),  cmocka_unit_test(texts), cmocka_unit_test(numbers),
-		cmocka_unit_test(models), cmocka_unit_test(lists), cmocka_unit_test(ports),
-		cmocka_unit_test(mounts),
+		cmocka_unit_test(names),  cmocka_unit_test(texts),      cmocka_unit_test(numbers),
+		cmocka_unit_test(models), cmocka_unit_test(memory_max), cmocka_unit_test(lists),
+		cmocka_unit_test(ports),  cmocka_unit_test(mounts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

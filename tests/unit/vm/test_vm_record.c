@@ -60,6 +60,12 @@ static void life(void **state)
 	machine_state_done(&s);
 	assert_int_equal(vm_record_get(db, "aa11", &c, &s, &e), 0);
 	assert_int_equal(s.exit_code, 3);
+	c.mem_bytes = 64 << 20;
+	assert_int_equal(vm_record_set_config(db, &c, &e), 0);
+	machine_config_done(&c);
+	machine_state_done(&s);
+	assert_int_equal(vm_record_get(db, "aa11", &c, &s, &e), 0);
+	assert_true(c.mem_bytes == 64 << 20 && strcmp(c.name, "one") == 0 && s.exit_code == 3);
 	machine_config_done(&c);
 	machine_state_done(&s);
 	assert_int_equal(vm_record_set_dead(db, "aa11", &e), 0);

@@ -71,6 +71,12 @@ static void numbers(void **state)
 	BAD(s.mem_bytes = VM_MEM_MIN - (2 << 20), "memory");
 	BAD(s.mem_bytes = VM_MEM_MAX + (2 << 20), "memory");
 	BAD(s.mem_bytes += 4096, "memory");
+	BAD(s.mem_max_bytes = VM_MEM_MIN + (2 << 20), NULL);
+	BAD(s.mem_max_bytes = VM_MEM_MAX, NULL);
+	BAD(s.mem_max_bytes = VM_MEM_MIN, "grows");
+	BAD(s.mem_max_bytes = 1, "grows");
+	BAD(s.mem_max_bytes = VM_MEM_MIN + (1 << 20), "grows");
+	BAD(s.mem_max_bytes = VM_MEM_MAX + (2 << 20), "grows");
 	BAD(s.agent_fd = -1, "agent");
 }
 

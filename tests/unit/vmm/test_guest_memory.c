@@ -145,6 +145,43 @@ static void test_wrong_layouts(void **state)
 	}
 }
 
+static void test_wrong_areas(void **state)
+{
+	static const struct {
+		const char *what;
+		uint64_t gpa, size;
+	} t[] = {
+		{ "below the last slot", 2 * GIB, GUEST_BLOCK },
+		{ "in the last slot", 4 * GIB, GUEST_BLOCK },
+		{ "not at a block", 8 * GIB + 4096, GUEST_BLOCK },
+		{ "half a block", 8 * GIB, GUEST_BLOCK / 2 },
+		{ "too large", 8 * GIB, GUEST_BLOCK * (GUEST_BLOCKS_MAX + 1ULL) },
+		{ "past the last address", 0 - GUEST_BLOCK, 2 * GUEST_BLOCK },
+		{ "up to the last address", 0 - GUEST_BLOCK, GUEST_BLOCK },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct guest_memory m;
+		struct err e = { 0 };
+
+		two_slots(&m);
+		m.area = (struct guest_slot){ .gpa = t[i].gpa, .size = t[i].size };
+		if (guest_memory_map(&m, GUEST_MEMORY_ANON, -1, &e) != -EINVAL)
+			fail_msg("%s", t[i].what);
+		guest_memory_unmap(&m);
+		assert_null(m.area.hva);
+	}
+	{ /* one that touches a slot, as a span could run over that border */
+		struct guest_memory m = { .slots = { { .gpa = 0, .size = GUEST_BLOCK } },
+					  .n_slots = 1,
+					  .area = { .gpa = GUEST_BLOCK, .size = GUEST_BLOCK } };
+		struct err e = { 0 };
+
+		assert_int_equal(guest_memory_map(&m, GUEST_MEMORY_ANON, -1, &e), -EINVAL);
+	}
+}
+
 static void test_no_file(void **state)
 {
 	struct guest_memory m;
@@ -210,8 +247,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_spans),         cmocka_unit_test(test_copies),
-		cmocka_unit_test(test_wrong_layouts), cmocka_unit_test(test_no_file),
-		cmocka_unit_test(test_files),         cmocka_unit_test(test_guards),
+		cmocka_unit_test(test_wrong_layouts), cmocka_unit_test(test_wrong_areas),
+		cmocka_unit_test(test_no_file),       cmocka_unit_test(test_files),
+		cmocka_unit_test(test_guards),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,7 @@ enum script {
 	SCRIPT_BAD_OFFSET, /* data behind the shared page */
 	SCRIPT_UNKNOWN,
 	SCRIPT_EIO,
+	SCRIPT_NO_MEMORY, /* a store to a page that nobody may have */
 	SCRIPT_COUNT_,
 };
 
@@ -155,6 +156,9 @@ static int exit_special(struct fake_vcpu *v)
 		break;
 	case SCRIPT_EIO:
 		errno = EIO;
+		return -1;
+	case SCRIPT_NO_MEMORY:
+		errno = EFAULT;
 		return -1;
 	default:
 		break;
@@ -493,6 +497,7 @@ static const struct {
 	{ SCRIPT_BAD_OFFSET, MACHINE_ERROR, 1, "KVM: an access to ports makes no sense" },
 	{ SCRIPT_UNKNOWN, MACHINE_ERROR, 1, "KVM stopped for an unknown reason (999)" },
 	{ SCRIPT_EIO, MACHINE_ERROR, 1, "Input/output error" },
+	{ SCRIPT_NO_MEMORY, MACHINE_ERROR, 1, "the guest stored to memory that it does not have" },
 };
 
 /* It is told once, the processor runs no more, and all can still be paused, resumed and ended. */

@@ -365,18 +365,24 @@ static void test_pause(void **state)
 {
 	struct gate_back *g = gate_new(SIZE, false);
 	struct disk d;
+	const uint8_t *memory;
 	uint32_t used;
 	uint16_t head;
 	pthread_t t;
 
 	(void)state;
 	disk_start(&d, &g->back, NULL);
+	memory = d.g.mem.slots[0].hva;
 	for (unsigned int i = 0; i < 70; i++)
 		(void)disk_add_write(&d, i, 512, NULL);
+	assert_false(d.dev->ops->uses(d.dev, memory, GUEST_DRIVER_SIZE));
 	guest_driver_kick(&d.g, 0);
+	assert_true(d.dev->ops->uses(d.dev, memory, GUEST_DRIVER_SIZE));
+	assert_false(d.dev->ops->uses(d.dev, memory - 1, 1));
 	t = gate_open_later(g);
 	virtio_mmio_pause(&d.g.t);
 	gate_open_wait(t);
+	assert_false(d.dev->ops->uses(d.dev, memory, GUEST_DRIVER_SIZE));
 	assert_int_equal(g->ended, 64);
 	assert_true(guest_driver_interrupts(&d.g) & 1); /* nothing is kept to be told later */
 	for (unsigned int i = 0; i < 64; i++)

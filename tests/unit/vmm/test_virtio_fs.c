@@ -412,6 +412,8 @@ static void *answer_late(void *arg)
 
 static void test_pause(void **state)
 {
+	const uint8_t *memory = fx.g.mem.slots[0].hva;
+	const struct virtio_device *d = fx.g.t.dev;
 	uint16_t head = 0;
 	uint32_t len = 0;
 	pthread_t thread;
@@ -419,9 +421,12 @@ static void test_pause(void **state)
 	(void)state;
 	(void)plain_add();
 	(void)plain_add();
+	assert_true(d->ops->uses(d, memory, GUEST_DRIVER_SIZE));
+	assert_false(d->ops->uses(d, memory + GUEST_DRIVER_SIZE, 1));
 	assert_int_equal(pthread_create(&thread, NULL, answer_late, NULL), 0);
 	virtio_mmio_pause(&fx.g.t);
 	pthread_join(thread, NULL);
+	assert_false(d->ops->uses(d, memory, GUEST_DRIVER_SIZE));
 	assert_true(guest_driver_used(&fx.g, REQUEST, &head, &len));
 	assert_true(guest_driver_used(&fx.g, REQUEST, &head, &len));
 	assert_int_equal(server_take(), 1);

@@ -438,6 +438,37 @@ static const struct {
 	{ 3, 0, 0, "" },
 };
 
+static void test_uses(void **state)
+{
+	static const struct {
+		uint64_t gpa, len;
+		bool uses;
+	} t[] = {
+		{ DESC, 1, true },        { DESC + 63, 1, true },  { DESC + 64, 1, false },
+		{ AVAIL - 1, 1, false },  { AVAIL - 1, 2, true },  { AVAIL + 13, 100, true },
+		{ AVAIL + 14, 8, false }, { USED + 37, 1, true },  { USED + 38, 1, false },
+		{ 0, LOW, false },        { 0, LOW + 1, true },    { HIGH, SLOT, false },
+		{ 0, UINT64_MAX, true },  { LOW, 0x100000, true },
+	};
+	uint8_t room[32];
+	struct virtq_chain c = { .n_out = 1, .n_in = 1, .iov = { { room, 8 }, { room + 16, 8 } } };
+	struct fixture f;
+
+	(void)state;
+	setup(&f, 4, true);
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
+		if (virtq_uses(&f.q, t[i].gpa, t[i].len) != t[i].uses)
+			fail_msg("row %zu", i);
+	virtq_reset(&f.q);
+	assert_false(virtq_uses(&f.q, 0, UINT64_MAX));
+	guest_memory_unmap(&f.mem);
+	for (size_t i = 0; i < sizeof(room); i++)
+		assert_int_equal(virtq_chain_uses(&c, room + i, 1), i / 8 % 2 == 0);
+	assert_true(virtq_chain_uses(&c, room, sizeof(room)));
+	assert_true(virtq_chain_uses(&c, room + 8, 9));
+	assert_false(virtq_chain_uses(&c, room + 8, 8));
+}
+
 static void test_copies(void **state)
 {
 	char out[] = "abcdefghij", in[] = "..........";
@@ -571,8 +602,9 @@ int main(void)
 		cmocka_unit_test(test_broken),        cmocka_unit_test(test_in_flight),
 		cmocka_unit_test(test_push_wraps),    cmocka_unit_test(test_unpop),
 		cmocka_unit_test(test_push_many),     cmocka_unit_test(test_signals),
-		cmocka_unit_test(test_kicks),         cmocka_unit_test(test_copies),
-		cmocka_unit_test(test_state),         cmocka_unit_test(test_loads),
+		cmocka_unit_test(test_kicks),         cmocka_unit_test(test_uses),
+		cmocka_unit_test(test_copies),        cmocka_unit_test(test_state),
+		cmocka_unit_test(test_loads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

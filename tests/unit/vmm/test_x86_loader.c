@@ -374,13 +374,42 @@ static void test_layout(void **state)
 	assert_int_equal(x86_low_end(&m), 0);
 }
 
+/* The area of growing memory: above 4 GiB and all slots, apart from them, below 2^39. */
+static void test_area(void **state)
+{
+	static const struct {
+		uint64_t mem, more, gpa, size;
+	} t[] = {
+		{ 64ULL << 20, 2ULL << 20, 4ULL << 30, 2ULL << 30 },
+		{ X86_GAP_START, 2ULL << 30, 4ULL << 30, 2ULL << 30 },
+		{ X86_GAP_START + 4096, 3ULL << 30, 6ULL << 30, 4ULL << 30 },
+		{ 5ULL << 30, 1, 8ULL << 30, 2ULL << 30 }, /* its slot ends at 6 GiB */
+		{ X86_MEMORY_MAX - 4096, 4096, 258ULL << 30, 2ULL << 30 },
+		{ X86_MEMORY_MIN, X86_MEMORY_MAX - X86_MEMORY_MIN, 4ULL << 30, 256ULL << 30 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		struct guest_memory m = { 0 };
+
+		assert_int_equal(x86_memory_layout(t[i].mem, &m), 0);
+		assert_int_equal(m.area.size, 0);
+		x86_area_layout(&m, t[i].more);
+		if (m.area.gpa != t[i].gpa || m.area.size != t[i].size)
+			fail_msg("row %zu: %llx %llx", i, (unsigned long long)m.area.gpa,
+				 (unsigned long long)m.area.size);
+		assert_true(m.area.size / GUEST_BLOCK <= GUEST_BLOCKS_MAX);
+		assert_true(m.area.gpa + m.area.size <= 1ULL << 39);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_elf_rows), cmocka_unit_test(test_bzimage_rows),
 		cmocka_unit_test(test_elf),      cmocka_unit_test(test_bzimage),
 		cmocka_unit_test(test_no_file),  cmocka_unit_test(test_initrd),
-		cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_layout),   cmocka_unit_test(test_area),
 	};
 	struct err e;
 	int rc;

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * virtio_mem.c - [U] memory that a guest takes and gives back while it runs [virtio 1.2, 5.15]
+ *
+ * Taking a block in: first its memory is made writable, then spans may have it. Out: first no span
+ * has it any more, then it is asked whether somebody still has one, or a ring in it, and only then
+ * the memory goes. In between a queue may be started on another thread: with its device's lock it
+ * finds its rings either before, and is seen by is_used(), or not at all.
+ *
+ * The whole area can be used from the start, so the usable size does not change.
+ *
+ * Hostile: requests, which are copied out; TURN_MAX of them at a time. A saved state.
+ * Invariants: I1 `plugged` counts the blocks that are in.  I2 a block comes in only while that
+ * stays within `requested`, which is within `max`.  I3 a block that is_used() stays. Threads: all
+ * under the device's lock. Memory: none allocated after virtio_mem_new(). #syscalls:vmm as
+ * guest_memory.c
+ */
+#include "virtio_mem.h"
+
+#include <assert.h>
+
+#include "virtio_serve.h"
+
+#define QUEUE_SIZE                   16U
+#define TURN_MAX                     16U
+
+#define MEM_F_UNPLUGGED_INACCESSIBLE (1ULL << 1)
+
+enum config { /* [5.15.4] le64 each */
+	      CONFIG_BLOCK_SIZE = 0,
+	      CONFIG_ADDR = 16,
+	      CONFIG_REGION_SIZE = 24,
+	      CONFIG_USABLE_SIZE = 32,
+	      CONFIG_PLUGGED_SIZE = 40,
+	      CONFIG_REQUESTED_SIZE = 48,
+	      CONFIG_SIZE = 56,
+};
+
+enum request { /* [5.15.6] le16 type; from 8 on le64 address, le16 number of blocks */
+	       REQUEST_PLUG,
+	       REQUEST_UNPLUG,
+	       REQUEST_UNPLUG_ALL,
+	       REQUEST_STATE,
+};
+#define REQUEST_SIZE 24U
+
+enum response { RESPONSE_ACK, RESPONSE_NACK, RESPONSE_BUSY, RESPONSE_ERROR };
+#define RESPONSE_SIZE  10U
+#define RESPONSE_STATE 8U /* le16 */
+
+enum blocks_state { BLOCKS_IN, BLOCKS_OUT, BLOCKS_MIXED };
+
+struct virtio_mem {
+	struct virtio_device dev; /* first */
+	struct virtio_serve serve;
+	struct virtio_mem_spec spec;
+	uint64_t requested, plugged; /* bytes */
+};
+
+struct blocks {
+	uint64_t first, n;
+};
+
+static struct virtio_mem *mem_of(struct virtio_device *d)
+{
+	return (struct virtio_mem *)d;
+}
+
+static bool blocks_find(const struct virtio_mem *m, const uint8_t *raw, struct blocks *ret)
+{
+	const struct guest_slot *area = &m->spec.mem->area;
+	const uint64_t off = get_le64(raw + 8) - area->gpa;
+
+	*ret = (struct blocks){ off / GUEST_BLOCK, get_le16(raw + 16) };
+	return get_le64(raw + 8) >= area->gpa && off % GUEST_BLOCK == 0 && ret->n > 0 &&
+	       range_fits(ret->first, ret->n, area->size / GUEST_BLOCK);
+}
+
+static enum blocks_state blocks_state(const struct virtio_mem *m, const struct blocks *b)
+{
+	uint64_t n_in = 0;
+
+	for (uint64_t i = 0; i < b->n; i++)
+		n_in += guest_block_state(m->spec.mem, b->first + i) == GUEST_BLOCK_IN;
+	return n_in == b->n ? BLOCKS_IN : n_in == 0 ? BLOCKS_OUT : BLOCKS_MIXED;
+}
+
+static enum response plug(struct virtio_mem *m, const struct blocks *b)
+{
+	const uint64_t len = b->n * GUEST_BLOCK;
+
+	if (blocks_state(m, b) != BLOCKS_OUT)
+		return RESPONSE_ERROR;
+	if (m->plugged > m->requested || len > m->requested - m->plugged)
+		return RESPONSE_NACK;
+	if (guest_blocks_protect(m->spec.mem, b->first, b->n, GUEST_BLOCK_IN) < 0)
+		return RESPONSE_BUSY;
+	guest_blocks_mark(m->spec.mem, b->first, b->n, GUEST_BLOCK_IN);
+	m->plugged += len;
+	return RESPONSE_ACK;
+}
+
+/* All of them are in. */
+static enum response unplug(struct virtio_mem *m, const struct blocks *b)
+{
+	const uint64_t len = b->n * GUEST_BLOCK;
+	struct guest_memory *mem = m->spec.mem;
+
+	guest_blocks_mark(mem, b->first, b->n, GUEST_BLOCK_OUT);
+	if (m->spec.is_used(m->spec.arg, mem->area.gpa + b->first * GUEST_BLOCK, len) ||
+	    guest_blocks_protect(mem, b->first, b->n, GUEST_BLOCK_OUT) < 0) {
+		guest_blocks_mark(mem, b->first, b->n, GUEST_BLOCK_IN);
+		return RESPONSE_BUSY;
+	}
+	m->plugged -= len;
+	return RESPONSE_ACK;
+}
+
+/* Run by run; one that stays leaves the rest as well. */
+static enum response unplug_all(struct virtio_mem *m)
+{
+	const uint64_t n = m->spec.mem->area.size / GUEST_BLOCK;
+	enum response r = RESPONSE_ACK;
+
+	for (struct blocks b = { 0 }; b.first < n && r == RESPONSE_ACK; b.first += b.n + 1) {
+		b.n = 0;
+		while (b.first + b.n < n &&
+		       guest_block_state(m->spec.mem, b.first + b.n) == GUEST_BLOCK_IN)
+			b.n++;
+		if (b.n > 0)
+			r = unplug(m, &b);
+	}
+	return r;
+}
+
+static enum response request_do(struct virtio_mem *m, const uint8_t raw[REQUEST_SIZE],
+				uint8_t answer[RESPONSE_SIZE])
+{
+	const uint16_t type = get_le16(raw);
+	struct blocks b;
+
+	if (type == REQUEST_UNPLUG_ALL)
+		return unplug_all(m);
+	if (type > REQUEST_STATE || !blocks_find(m, raw, &b))
+		return RESPONSE_ERROR;
+	if (type == REQUEST_PLUG)
+		return plug(m, &b);
+	if (type == REQUEST_UNPLUG)
+		return blocks_state(m, &b) == BLOCKS_IN ? unplug(m, &b) : RESPONSE_ERROR;
+	put_le16(answer + RESPONSE_STATE, (uint16_t)blocks_state(m, &b));
+	return RESPONSE_ACK;
+}
+
+static uint32_t mem_one(struct virtio_device *d, unsigned int queue, const struct virtq_chain *c)
+{
+	uint8_t raw[REQUEST_SIZE], answer[RESPONSE_SIZE] = { 0 };
+	enum response r = RESPONSE_ERROR;
+
+	(void)queue; /* there is one */
+	/* What could not be answered is not done. */
+	if (c->len_in >= RESPONSE_SIZE && virtq_chain_read(c, 0, raw, sizeof(raw)) == sizeof(raw))
+		r = request_do(mem_of(d), raw, answer);
+	put_le16(answer, (uint16_t)r);
+	return (uint32_t)virtq_chain_write(c, 0, answer, sizeof(answer));
+}
+
+static void mem_config_read(struct virtio_device *d, uint32_t off, void *data, uint32_t len)
+{
+	const struct virtio_mem *m = mem_of(d);
+	uint8_t raw[CONFIG_SIZE] = { 0 };
+
+	put_le64(raw + CONFIG_BLOCK_SIZE, GUEST_BLOCK);
+	put_le64(raw + CONFIG_ADDR, m->spec.mem->area.gpa);
+	put_le64(raw + CONFIG_REGION_SIZE, m->spec.mem->area.size);
+	put_le64(raw + CONFIG_USABLE_SIZE, m->spec.mem->area.size);
+	put_le64(raw + CONFIG_PLUGGED_SIZE, m->plugged);
+	put_le64(raw + CONFIG_REQUESTED_SIZE, m->requested);
+	memset(data, 0, len);
+	if (off < sizeof(raw))
+		memcpy(data, raw + off, MIN_OF(len, (uint32_t)sizeof(raw) - off));
+}
+
+static void mem_kick(struct virtio_device *d, unsigned int queue)
+{
+	virtio_serve_kick(&mem_of(d)->serve, queue);
+}
+
+static void mem_pause(struct virtio_device *d)
+{
+	virtio_serve_pause(&mem_of(d)->serve);
+}
+
+static void mem_resume(struct virtio_device *d)
+{
+	virtio_serve_resume(&mem_of(d)->serve);
+}
+
+/* Of a machine that has no block in: what is in blocks is saved by nobody. */
+static void mem_save(struct virtio_device *d, struct state_out *s)
+{
+	const struct virtio_mem *m = mem_of(d);
+
+	state_put_u64(s, m->spec.mem->area.size);
+	state_put_u64(s, m->requested);
+	if (m->plugged)
+		s->has_failed = true;
+}
+
+static int mem_load(struct virtio_device *d, struct state_in *s, struct err *e)
+{
+	struct virtio_mem *m = mem_of(d);
+	const uint64_t size = state_get_u64(s), requested = state_get_u64(s);
+
+	if (s->has_failed || size != m->spec.mem->area.size || requested > m->spec.max ||
+	    requested % GUEST_BLOCK || m->plugged)
+		return err_plain(e, EINVAL, "not saved memory of such a machine");
+	m->requested = requested;
+	return 0;
+}
+
+static void mem_free(struct virtio_device *d)
+{
+	virtio_serve_done(&mem_of(d)->serve);
+	pthread_mutex_destroy(&d->lock);
+	free(d);
+}
+
+static const struct virtio_device_ops mem_ops = {
+	.id = VIRTIO_ID_MEM,
+	.name = "memory",
+	.config_read = mem_config_read,
+	.kick = mem_kick,
+	.pause = mem_pause,
+	.resume = mem_resume,
+	.save = mem_save,
+	.load = mem_load,
+	.free = mem_free,
+};
+
+int virtio_mem_new(struct loop *loop, const struct virtio_mem_spec *spec,
+		   struct virtio_device **ret, struct err *e)
+{
+	struct virtio_mem *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return err_set(e, ENOMEM, "memory device");
+	m->dev.ops = &mem_ops;
+	m->dev.n_queues = 1;
+	m->dev.queue_size = QUEUE_SIZE;
+	m->dev.features = VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | MEM_F_UNPLUGGED_INACCESSIBLE;
+	m->spec = *spec;
+	pthread_mutex_init(&m->dev.lock, NULL);
+	m->serve.dev = &m->dev;
+	m->serve.one = mem_one;
+	m->serve.turn = TURN_MAX;
+	if (virtio_serve_init(&m->serve, loop, e) < 0) {
+		mem_free(&m->dev);
+		return -e->code;
+	}
+	*ret = &m->dev;
+	return 0;
+}
+
+void virtio_mem_request(struct virtio_device *d, uint64_t bytes)
+{
+	struct virtio_mem *m = mem_of(d);
+
+	assert(d->ops == &mem_ops);
+	pthread_mutex_lock(&d->lock);
+	m->requested = MIN_OF(bytes, m->spec.max) / GUEST_BLOCK * GUEST_BLOCK;
+	if (d->is_active)
+		d->signal.config(d->signal.arg);
+	pthread_mutex_unlock(&d->lock);
+}
+
+uint64_t virtio_mem_plugged(struct virtio_device *d)
+{
+	uint64_t plugged;
+
+	assert(d->ops == &mem_ops);
+	pthread_mutex_lock(&d->lock);
+	plugged = mem_of(d)->plugged;
+	pthread_mutex_unlock(&d->lock);
+	return plugged;
+}
