@@ -44,6 +44,8 @@
 			"Processor that the machine sees: host, baseline-v2, baseline-v3",         \
 			"host"),                                                                   \
 		TEXT("cpus", 0, cpus, "number", "Number of processors"),                           \
+		BOOL("dax", 0, has_dax,                                                            \
+		     "Share the image's files in the host's memory (driver kvm)"),                 \
 		LIST("dns", 0, dns, "ip", "Name server of the machine"),                           \
 		TEXT_IS("driver", 0, driver, "name", "What runs the machine: auto, kvm, qemu",     \
 			"auto"),                                                                   \

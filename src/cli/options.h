@@ -7,7 +7,7 @@
 
 struct run_options { /* run and create */
 	bool has_stdin, has_tty, is_detached, is_auto_removed, is_readonly, publish_all,
-		no_template;
+		no_template, has_dax;
 	bool proxies_signals, is_quiet;
 	const char *name, *workdir, *user, *entrypoint, *hostname, *cidfile, *network, *memory,
 		*memory_max, *cpus, *cpu_model, *pull, *platform, *stop_signal, *detach_keys,

@@ -186,6 +186,7 @@ int run_config_make(const struct run_options *o, const struct args *a, const cha
 	c->is_detached = o->is_detached;
 	c->publish_all = o->publish_all;
 	c->no_template = o->no_template;
+	c->has_dax = o->has_dax;
 	if (texts_apply(o, c, e) < 0 || network_apply(o->network, c, e) < 0 ||
 	    numbers_apply(o, c, e) < 0 || lists_apply(o, c, e) < 0 ||
 	    mounts_apply(o, cwd, c, e) < 0 || vsock_apply(o->vsock, cwd, c, e) < 0)

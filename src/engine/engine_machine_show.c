@@ -182,16 +182,16 @@ static json_t *caisson_show(const struct machine *m, const struct machine_memory
 {
 	const struct machine_state *s = &m->state;
 
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:s,s:s,s:s,s:I,s:I,s:I}",
-			 "Driver", s->driver, "Accelerator", s->accel, "AcceleratorReason",
-			 s->accel_reason, "Boot", s->boot, "BootReason", s->boot_reason, "Kernel",
-			 s->kernel, "KeeperPid", s->keeper_pid, "VmmPid", s->vmm_pid, "DiskBytes",
-			 (json_int_t)m->config.disk_bytes, "MemoryBytes",
-			 (json_int_t)m->config.mem_bytes, "WantedDriver", m->config.driver,
-			 "CpuModel", *m->config.cpu_model ? m->config.cpu_model : "host", "Vsock",
-			 m->config.vsock ? m->config.vsock : "", "MemoryMaxBytes",
-			 (json_int_t)m->config.mem_max_bytes, "MemoryWantedBytes",
-			 (json_int_t)now->wanted, "MemoryNowBytes", (json_int_t)now->now);
+	return json_pack(
+		"{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:s,s:s,s:s,s:I,s:I,s:I,s:b}", "Driver",
+		s->driver, "Accelerator", s->accel, "AcceleratorReason", s->accel_reason, "Boot",
+		s->boot, "BootReason", s->boot_reason, "Kernel", s->kernel, "KeeperPid",
+		s->keeper_pid, "VmmPid", s->vmm_pid, "DiskBytes", (json_int_t)m->config.disk_bytes,
+		"MemoryBytes", (json_int_t)m->config.mem_bytes, "WantedDriver", m->config.driver,
+		"CpuModel", *m->config.cpu_model ? m->config.cpu_model : "host", "Vsock",
+		m->config.vsock ? m->config.vsock : "", "MemoryMaxBytes",
+		(json_int_t)m->config.mem_max_bytes, "MemoryWantedBytes", (json_int_t)now->wanted,
+		"MemoryNowBytes", (json_int_t)now->now, "Dax", m->config.has_dax);
 }
 
 static json_t *command_list(const struct machine_config *c)

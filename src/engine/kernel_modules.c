@@ -22,10 +22,12 @@
 
 /* What a machine has or an image may need: devices first, then file systems. */
 static const char *const wanted[] = {
-	"virtio_mmio", "virtio_console", "virtio_blk", "virtio_net",
-	"virtio_rng",  "virtio_balloon", "virtio_mem", "erofs",
-	"ext4",        "overlay",        "virtiofs",   "fuse",
-	"af_packet",   "ipv6",           "unix",       "vmw_vsock_virtio_transport",
+	"virtio_mmio", "virtio_console", "virtio_blk",
+	"virtio_net",  "virtio_rng",     "virtio_balloon",
+	"virtio_mem",  "virtio_pmem",    "nd_pmem",
+	"erofs",       "ext4",           "overlay",
+	"virtiofs",    "fuse",           "af_packet",
+	"ipv6",        "unix",           "vmw_vsock_virtio_transport",
 };
 
 /* What a machine of somebody else's may have between the firmware and the root: buses, disks,

@@ -72,10 +72,12 @@ void shape_spec(const struct template_want *w, const char *name, struct vm_spec 
 	};
 	snprintf(ret->id, sizeof(ret->id), "%s", name);
 	for (uint32_t i = 0; i < ret->n_disks; i++)
-		ret->disks[i] = (struct vm_disk){ .kind = VM_DISK_EMPTY,
-						  .is_readonly = i == TEMPLATE_DISK_IMAGE,
-						  .fd = -1,
-						  .size = 512 };
+		ret->disks[i] =
+			(struct vm_disk){ .kind = VM_DISK_EMPTY,
+					  .is_readonly = i == TEMPLATE_DISK_IMAGE,
+					  .is_mapped = i == TEMPLATE_DISK_IMAGE && w->has_dax,
+					  .fd = -1,
+					  .size = 512 };
 	for (uint32_t i = 0; i < ret->n_shares; i++) {
 		snprintf(ret->shares[i].tag, sizeof(ret->shares[i].tag), "share%u", i);
 		ret->shares[i].sock_fd = -1;

@@ -21,9 +21,10 @@ void shape_text(const struct template_want *w, char ret[SHAPE_TEXT_SIZE])
 		snprintf(max, sizeof(max), ",%" PRIu64 "Mmax", w->mem_max_bytes >> MIB_SHIFT);
 	if (w->n_shares)
 		snprintf(shares, sizeof(shares), ",%ushares", w->n_shares);
-	snprintf(ret, SHAPE_TEXT_SIZE, "%" PRIu64 "M,%ucpu,%s%s%s%s%s%.31s",
+	snprintf(ret, SHAPE_TEXT_SIZE, "%" PRIu64 "M,%ucpu,%s%s%s%s%s%s%.31s",
 		 w->mem_bytes >> MIB_SHIFT, w->cpus, w->has_net ? "net" : "nonet", max, shares,
-		 w->has_vsock ? ",vsock" : "", model ? ",cpu=" : "", model ? model : "");
+		 w->has_vsock ? ",vsock" : "", w->has_dax ? ",dax" : "", model ? ",cpu=" : "",
+		 model ? model : "");
 }
 
 static bool number_take(const char *word, const char *unit, uint64_t *ret)
@@ -50,6 +51,8 @@ static bool word_take(char *word, struct template_want *w)
 		w->has_net = true;
 	else if (strcmp(word, "vsock") == 0)
 		w->has_vsock = true;
+	else if (strcmp(word, "dax") == 0)
+		w->has_dax = true;
 	else if (strncmp(word, "cpu=", 4) == 0)
 		w->cpu_model = word + 4;
 	else
@@ -78,6 +81,7 @@ int shape_check(const struct machine_config *c, const struct vm_driver_ops *d, s
 		  "--cpu-model", "QEMU has no models of these names" },
 		{ c->mem_max_bytes, VM_CAP_RESIZE, "--memory-max",
 		  "QEMU's microvm has no memory that grows" },
+		{ c->has_dax, VM_CAP_MAPPED, "--dax", "QEMU's microvm has no virtio-pmem" },
 		{ c->vsock, VM_CAP_VSOCK, "--vsock",
 		  "QEMU's socket device is the host kernel's, with an address that all of the host shares" },
 	};

@@ -178,6 +178,7 @@ int template_make_in_background(struct engine *g, const struct template_want *w,
 			       w->driver->name,
 			       w->kernel ? w->kernel : "",
 			       shape,
+			       w->has_dax ? "1" : "0",
 			       w->image_id ? w->image_id : "",
 			       disk,
 			       NULL };

@@ -36,7 +36,8 @@ struct template_want {
 	uint64_t mem_bytes;
 	uint64_t mem_max_bytes; /* that it may grow to; 0: it does not */
 	uint32_t cpus;
-	bool has_net, has_vsock;
+	bool has_net, has_vsock,
+		has_dax;       /* has_dax: the image is memory of the guest, not a block device */
 	const char *cpu_model; /* NULL: as the host's */
 	uint32_t n_shares;     /* slots for shared directories */
 	const char *image_id;  /* NULL: depth machine */

@@ -105,6 +105,11 @@ static int writable_make(struct build *b, struct err *e)
 	return 0;
 }
 
+static uint64_t image_len(const struct build *b)
+{
+	return b->w->has_dax ? vm_mapped_size(b->image.disk_len) : b->image.disk_len;
+}
+
 static int image_set_up(struct build *b, struct err *e)
 {
 	struct template_want base = *b->w;
@@ -127,8 +132,9 @@ static int image_set_up(struct build *b, struct err *e)
 	b->spec.state_fd = b->base.state_fd;
 	b->spec.disks[TEMPLATE_DISK_IMAGE] = (struct vm_disk){ .kind = VM_DISK_CONCAT,
 							       .is_readonly = true,
+							       .is_mapped = b->w->has_dax,
 							       .fd = -1,
-							       .size = b->image.disk_len,
+							       .size = image_len(b),
 							       .parts = b->parts,
 							       .n_parts = b->image.n_parts };
 	return 0;
@@ -201,7 +207,8 @@ static int guest_prepare(struct build *b, enum template_depth depth, struct err 
 	} else {
 		const struct agent_root root = { .image_slot = TEMPLATE_DISK_IMAGE,
 						 .writable_slot = TEMPLATE_DISK_WRITABLE,
-						 .image_len = b->image.disk_len,
+						 .flags = b->w->has_dax ? AGENT_ROOT_MAPPED : 0,
+						 .image_len = image_len(b),
 						 .writable_len = b->w->disk_bytes };
 
 		if (agent_put_root(&out, &root) < 0)

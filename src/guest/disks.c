@@ -4,10 +4,12 @@
  *
  * A disk is known by its serial ("disk0", "disk1", as the driver names its slots), not by the order
  * in which the kernel found it. A clone's disks have other sizes than the template's empty slots:
- * such a disk is taken from its driver and given back, which reads the size again.
+ * such a disk is taken from its driver and given back, which reads the size again. An image that is
+ * mapped into memory is the one pmem disk, and its template's is smaller as well.
  */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -17,6 +19,7 @@
 
 #define DISKS_MAX     8
 #define DRIVER_DIR    "/sys/bus/virtio/drivers/virtio_blk"
+#define MAPPED_DIR    "/sys/bus/virtio/drivers/virtio_pmem"
 #define BIND_WAIT_MS  3000
 #define ATTRIBUTE_MAX 4096
 #define EMPTY_SIZE    512
@@ -69,6 +72,15 @@ static int attribute_write(const char *path, const char *value, struct err *e)
 	return 0;
 }
 
+static int driver_rebind(const char *dir, const char *device, struct err *e)
+{
+	char unbind[64], bind[64];
+
+	snprintf(unbind, sizeof(unbind), "%s/unbind", dir);
+	snprintf(bind, sizeof(bind), "%s/bind", dir);
+	return attribute_write(unbind, device, e) < 0 ? -e->code : attribute_write(bind, device, e);
+}
+
 static int disk_rebind(const char *name, struct err *e)
 {
 	char link[64], target[256];
@@ -81,10 +93,23 @@ static int disk_rebind(const char *name, struct err *e)
 		return err_set(e, errno, "read %s", link);
 	target[n] = '\0';
 	device = strrchr(target, '/');
-	device = device ? device + 1 : target;
-	if (attribute_write(DRIVER_DIR "/unbind", device, e) < 0)
-		return -e->code;
-	return attribute_write(DRIVER_DIR "/bind", device, e);
+	return driver_rebind(DRIVER_DIR, device ? device + 1 : target, e);
+}
+
+static bool step_wait(int *io_waited)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 1000000L }, NULL);
+	return (*io_waited)++ < BIND_WAIT_MS;
+}
+
+static int node_wait(const char *path, struct err *e)
+{
+	int waited = 0;
+
+	while (access(path, F_OK) < 0)
+		if (!step_wait(&waited))
+			return err_set(e, errno, "wait for %s", path);
+	return 0;
 }
 
 /* The device node of a slot, with the size that the host says it has now. */
@@ -104,13 +129,70 @@ static int disk_ready(uint32_t slot, uint64_t len, char path[32], struct err *e)
 					 (unsigned long long)size);
 	}
 	snprintf(path, 32, "/dev/%s", name);
-	for (int waited = 0; access(path, F_OK) < 0; waited++) {
-		if (waited == BIND_WAIT_MS)
-			return err_set(e, errno, "wait for %s", path);
-		nanosleep(&(struct timespec){ .tv_nsec = 1000000L }, NULL);
-	}
-	return 0;
+	return node_wait(path, e);
 }
+
+/* ---- an image that is mapped ---- */
+
+/* The first name in `dir` that begins with `prefix` and a digit. */
+static bool name_find(const char *dir, const char *prefix, char name[16])
+{
+	auto_dir d = opendir(dir);
+	const size_t n = strlen(prefix);
+	struct dirent *de;
+
+	while (d && (de = readdir(d))) {
+		if (strncmp(de->d_name, prefix, n) != 0 || !strchr("0123456789", de->d_name[n]))
+			continue;
+		snprintf(name, 16, "%.15s", de->d_name);
+		return true;
+	}
+	return false;
+}
+
+/* The driver makes it in the background. */
+static int mapped_find(char name[16], uint64_t *ret_size, struct err *e)
+{
+	int waited = 0;
+
+	while (!name_find("/sys/block", "pmem", name))
+		if (!step_wait(&waited))
+			return err_plain(e, ENOENT,
+					 "no image in memory: the kernel lacks virtio_pmem or "
+					 "nd_pmem, or the machine memory to describe it");
+	return disk_size(name, ret_size, e);
+}
+
+/* What is written there is lost, and the driver knows nothing of that: let it say so. */
+static int readonly_set(const char *path, struct err *e)
+{
+	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+	const int yes = 1;
+
+	return fd < 0 || ioctl(fd, BLKROSET, &yes) < 0 ? err_set(e, errno, "%s", path) : 0;
+}
+
+static int mapped_ready(uint64_t len, char path[32], struct err *e)
+{
+	char name[16], device[16];
+	uint64_t size = 0;
+
+	if (mapped_find(name, &size, e) < 0)
+		return -e->code;
+	if (len && size != len) {
+		if (!name_find(MAPPED_DIR, "virtio", device))
+			return err_plain(e, ENOENT, "no device in " MAPPED_DIR);
+		if (driver_rebind(MAPPED_DIR, device, e) < 0 || mapped_find(name, &size, e) < 0)
+			return -e->code;
+		if (size != len)
+			return err_plain(e, EIO, "the mapped image has %llu bytes",
+					 (unsigned long long)size);
+	}
+	snprintf(path, 32, "/dev/%s", name);
+	return node_wait(path, e) < 0 ? -e->code : readonly_set(path, e);
+}
+
+/* ---- the root ---- */
 
 static int directory(const char *path, struct err *e)
 {
@@ -157,15 +239,26 @@ int disks_mount_devices(const char *image, const char *writable, struct err *e)
 	return overlay_mount(e);
 }
 
+static int image_mount(const struct agent_root *r, struct err *e)
+{
+	const bool is_mapped = r->flags & AGENT_ROOT_MAPPED;
+	const char *options = is_mapped ? "dax=always" : NULL;
+	char path[32];
+	int rc = is_mapped ? mapped_ready(r->image_len, path, e)
+			   : disk_ready(r->image_slot, r->image_len, path, e);
+
+	if (rc < 0)
+		return rc;
+	if (mount(path, IMAGE_DIR, "erofs", MS_RDONLY | MS_NOATIME, options) < 0)
+		return err_set(e, errno, "mount the image%s", is_mapped ? " (dax)" : "");
+	return 0;
+}
+
 int disks_mount_root(const struct agent_root *r, struct err *e)
 {
-	char path[32];
-
 	if (directory(IMAGE_DIR, e) < 0 || directory(WRITABLE_DIR, e) < 0 ||
-	    directory(ROOT_DIR, e) < 0 || disk_ready(r->image_slot, r->image_len, path, e) < 0)
+	    directory(ROOT_DIR, e) < 0 || image_mount(r, e) < 0)
 		return -e->code;
-	if (mount(path, IMAGE_DIR, "erofs", MS_RDONLY | MS_NOATIME, NULL) < 0)
-		return err_set(e, errno, "mount the image");
 	return writable_mount(r, e) < 0 ? -e->code : overlay_mount(e);
 }
 

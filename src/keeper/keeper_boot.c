@@ -91,6 +91,7 @@ static void want_fill(struct keeper *k)
 		.cpu_model = *c->cpu_model ? c->cpu_model : SHAPE_CPU_MODEL,
 		.n_shares = has_share_slots(k) ? shape_share_slots(binds_count(c)) : 0,
 		.has_vsock = c->vsock != NULL,
+		.has_dax = c->has_dax,
 		.disk_bytes = c->disk_bytes ? align_up(c->disk_bytes, 1U << 20) : DISK_SIZE_DEFAULT,
 	};
 	k->mem_bytes = k->want.mem_bytes;
@@ -167,6 +168,7 @@ static int image_add(struct keeper *k, struct boot *b, struct err *e)
 		return -e->code;
 	if (b->image.n_parts > VM_PARTS_MAX)
 		return err_plain(e, E2BIG, "the image has %u parts", b->image.n_parts);
+	k->image_len = k->want.has_dax ? vm_mapped_size(b->image.disk_len) : b->image.disk_len;
 	for (uint32_t i = 0; i < b->image.n_parts; i++)
 		b->parts[i] = (struct vm_disk_part){ .fd = b->image.parts[i].fd,
 						     .disk_off = b->image.parts[i].disk_off,
@@ -174,11 +176,11 @@ static int image_add(struct keeper *k, struct boot *b, struct err *e)
 						     .len = b->image.parts[i].len };
 	b->spec.disks[TEMPLATE_DISK_IMAGE] = (struct vm_disk){ .kind = VM_DISK_CONCAT,
 							       .is_readonly = true,
+							       .is_mapped = k->want.has_dax,
 							       .fd = -1,
-							       .size = b->image.disk_len,
+							       .size = k->image_len,
 							       .parts = b->parts,
 							       .n_parts = b->image.n_parts };
-	k->image_len = b->image.disk_len;
 	return 0;
 }
 
@@ -492,6 +494,7 @@ static int root_put(struct keeper *k, struct err *e)
 {
 	const struct agent_root root = { .image_slot = TEMPLATE_DISK_IMAGE,
 					 .writable_slot = TEMPLATE_DISK_WRITABLE,
+					 .flags = k->want.has_dax ? AGENT_ROOT_MAPPED : 0,
 					 .image_len = k->image_len,
 					 .writable_len = k->want.disk_bytes };
 

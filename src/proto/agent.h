@@ -89,6 +89,7 @@ struct agent_identity { /* all that two clones may never share; applied before a
 
 enum agent_root_flags {
 	AGENT_ROOT_SCRATCH = 1 << 0, /* writable layer in guest memory (tmpfs), slot unused */
+	AGENT_ROOT_MAPPED = 1 << 1,  /* the image is persistent memory, slot unused */
 };
 
 struct agent_root {

@@ -100,6 +100,7 @@ static void put_disk(struct writer *w, const struct vmm_disk *d)
 
 	put_u32(w, d->kind);
 	put_bool(w, d->is_readonly);
+	put_bool(w, d->is_mapped);
 	put_u64(w, d->size);
 	n = put_count(w, d->n_fds, VMM_LAYERS_MAX);
 	for (uint32_t i = 0; i < n; i++)
@@ -257,6 +258,7 @@ static void get_disk(struct reader *r, struct vmm_disk *d)
 {
 	d->kind = (enum vmm_disk_kind)get_most(r, VMM_DISK_VHD, "has a disk of an unknown kind");
 	d->is_readonly = get_bool(r);
+	d->is_mapped = get_bool(r);
 	d->size = get_u64(r);
 	d->n_fds = get_most(r, VMM_LAYERS_MAX, "has a disk of too many files");
 	for (uint32_t i = 0; i < d->n_fds; i++)
@@ -408,13 +410,29 @@ static int disk_check(const struct vmm_config *c, const struct vmm_disk *d, stru
 	return is_concat ? concat_check(c, d, n, e) : 0;
 }
 
+static int mapped_check(const struct vmm_disk *d, struct err *e)
+{
+	if (!d->is_readonly || (d->kind != VMM_DISK_EMPTY && d->kind != VMM_DISK_CONCAT))
+		return err_plain(e, EINVAL, "mapped, but of another kind");
+	if (d->kind == VMM_DISK_CONCAT &&
+	    (d->size < VMM_MAPPED_MIN || d->size > VMM_MAPPED_MAX || d->size % VMM_MAPPED_UNIT))
+		return err_plain(e, EINVAL, "mapped, of %llu bytes", (unsigned long long)d->size);
+	return 0;
+}
+
 static int disks_check(const struct vmm_config *c, struct names *n, struct err *e)
 {
-	uint32_t parts = 0;
+	uint32_t parts = 0, mapped = 0;
 
-	for (uint32_t i = 0; i < c->n_disks; i++)
-		if (disk_check(c, &c->disks[i], n, &parts, e) < 0)
+	for (uint32_t i = 0; i < c->n_disks; i++) {
+		const struct vmm_disk *d = &c->disks[i];
+
+		if (disk_check(c, d, n, &parts, e) < 0 || (d->is_mapped && mapped_check(d, e) < 0))
 			return err_wrap(e, "disk %u", i);
+		mapped += d->is_mapped;
+	}
+	if (mapped > 1)
+		return err_plain(e, EINVAL, "%u mapped disks", mapped);
 	if (parts != c->n_parts)
 		return err_plain(e, EINVAL, "%u parts that are no disk's", c->n_parts - parts);
 	return 0;

@@ -33,6 +33,9 @@
 #define VMM_SECTOR          512U
 #define VMM_DISK_SIZE_MAX   ((uint64_t)INT64_MAX & ~(uint64_t)(VMM_SECTOR - 1)) /* bytes */
 #define VMM_PART_UNIT       4096U
+#define VMM_MAPPED_UNIT     (2ULL << 20)
+#define VMM_MAPPED_MIN      (4ULL << 20) /* so that an empty one is told from all others */
+#define VMM_MAPPED_MAX      (128ULL << 30)
 #define VMM_MAC_SIZE        6U
 
 enum vmm_mem {
@@ -61,7 +64,9 @@ enum vmm_net {
 struct vmm_disk {
 	enum vmm_disk_kind kind;
 	bool is_readonly;
-	uint64_t size; /* bytes, multiple of VMM_SECTOR */
+	bool is_mapped; /* read-only memory of the guest (virtio-pmem) instead of a block device:
+			   EMPTY or CONCAT, VMM_MAPPED_*; at most one disk */
+	uint64_t size;  /* bytes, multiple of VMM_SECTOR; mapped, of VMM_MAPPED_UNIT */
 	int fds[VMM_LAYERS_MAX];
 	uint32_t n_fds;               /* RAW: 1; VHD: 1 to VMM_LAYERS_MAX; else 0 */
 	uint32_t first_part, n_parts; /* CONCAT: of `parts`, after those of the disk before */

@@ -20,6 +20,7 @@ enum vm_driver_caps {
 	VM_CAP_CPU_MODEL = 1 << 4, /* other models than "host" */
 	VM_CAP_VSOCK = 1 << 5,     /* a socket device behind unix sockets */
 	VM_CAP_RESIZE = 1 << 6,    /* vm_spec.mem_max_bytes; resize and grown */
+	VM_CAP_MAPPED = 1 << 7,    /* disks that are memory of the guest */
 };
 
 struct vm_driver_info {

@@ -41,8 +41,9 @@ static const struct field config_fields[] = {
 	CFG(has_stdin, F_BOOL),   CFG(is_readonly, F_BOOL),   CFG(is_auto_removed, F_BOOL),
 	CFG(publish_all, F_BOOL), CFG(is_detached, F_BOOL),   CFG(has_network, F_BOOL),
 	CFG(mem_bytes, F_U64),    CFG(mem_max_bytes, F_U64),  CFG(cpus, F_U32),
-	CFG(disk_bytes, F_U64),   CFG(no_template, F_BOOL),   CFG(driver, F_TEXT),
-	CFG(kernel, F_TEXT),      CFG(cpu_model, F_TEXT),     CFG(vsock, F_STR),
+	CFG(disk_bytes, F_U64),   CFG(no_template, F_BOOL),   CFG(has_dax, F_BOOL),
+	CFG(driver, F_TEXT),      CFG(kernel, F_TEXT),        CFG(cpu_model, F_TEXT),
+	CFG(vsock, F_STR),
 };
 
 static const struct field state_fields[] = {

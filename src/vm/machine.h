@@ -82,6 +82,7 @@ struct machine_config {
 	uint64_t disk_bytes;          /* writable layer; 0: default of 10 GiB */
 	bool no_template;             /* --no-template: cold boot */
 	char *vsock;                  /* directory of the host; NULL: no socket device */
+	bool has_dax;                 /* --dax: the image is memory that machines share */
 	char driver[16];              /* "auto", "qemu", "fake" */
 	char cpu_model[16];           /* "" is "host" */
 	char kernel[64];              /* "" is the default kernel */

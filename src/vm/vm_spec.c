@@ -7,10 +7,26 @@
 
 #define MEM_UNIT (2ULL << 20)
 
+static int mapped_check(const struct vm_disk *d, uint32_t slot, struct err *e)
+{
+	if (!d->is_readonly || (d->kind != VM_DISK_EMPTY && d->kind != VM_DISK_CONCAT))
+		return err_plain(e, EINVAL, "disk %u cannot be mapped", slot);
+	if (d->kind == VM_DISK_CONCAT && d->size != vm_mapped_size(d->size))
+		return err_plain(e, EINVAL, "disk %u: mapped size %llu", slot,
+				 (unsigned long long)d->size);
+	if (d->kind == VM_DISK_CONCAT && d->size > VM_MAPPED_MAX)
+		return err_plain(e, E2BIG,
+				 "an image of more than %llu GiB cannot be mapped (--dax)",
+				 VM_MAPPED_MAX >> 30);
+	return 0;
+}
+
 static int disk_check(const struct vm_disk *d, uint32_t slot, struct err *e)
 {
 	uint64_t end = 0;
 
+	if (d->is_mapped && mapped_check(d, slot, e) < 0)
+		return -e->code;
 	if (d->kind == VM_DISK_EMPTY)
 		return 0;
 	if (d->size == 0 || d->size % 512)

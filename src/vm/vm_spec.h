@@ -24,6 +24,9 @@
 #define VM_MEM_MIN         (64ULL << 20)
 #define VM_MEM_MAX         (256ULL << 30)
 #define VM_CMDLINE_MAX     2047U
+#define VM_MAPPED_UNIT     (2ULL << 20)
+#define VM_MAPPED_MIN      (4ULL << 20)
+#define VM_MAPPED_MAX      (128ULL << 30)
 #define VM_TAG_MAX         35U /* virtio-fs tag, bytes without NUL */
 
 enum vm_disk_kind {
@@ -42,8 +45,10 @@ struct vm_disk_part { /* ascending, no overlap; gaps read as zeros; all multiple
 struct vm_disk {
 	enum vm_disk_kind kind;
 	bool is_readonly;
-	int fd;                           /* VM_DISK_RAW, VM_DISK_NBD */
-	uint64_t size;                    /* bytes, multiple of 512 */
+	bool is_mapped; /* read-only memory of the guest's (VM_CAP_MAPPED), no block device; EMPTY,
+			   or CONCAT of vm_mapped_size() */
+	int fd;         /* VM_DISK_RAW, VM_DISK_NBD */
+	uint64_t size;  /* bytes, multiple of 512 */
 	const struct vm_disk_part *parts; /* VM_DISK_CONCAT, borrowed */
 	uint32_t n_parts;
 	int layers[VM_LAYERS_MAX]; /* VM_DISK_VHD, borrowed */
@@ -98,6 +103,15 @@ struct vm_spec {
 
 /* -EINVAL and the names there are. "" is "host". Which a host has, its VMM finds out. */
 must_check int vm_cpu_model_check(const char *name, struct err *e);
+
+/* What a mapped disk of `len` bytes takes of the guest's addresses; what is behind it is zeros. */
+static inline uint64_t vm_mapped_size(uint64_t len)
+{
+	uint64_t size = len + (VM_MAPPED_UNIT - 1);
+
+	size -= size % VM_MAPPED_UNIT;
+	return size < VM_MAPPED_MIN ? VM_MAPPED_MIN : size;
+}
 
 /* -EINVAL with the reason. Checks numbers and combinations, not the content of descriptors. */
 must_check int vm_spec_check(const struct vm_spec *s, struct err *e);

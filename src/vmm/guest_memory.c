@@ -7,6 +7,7 @@
  *   after each slot is address space that nothing may touch: running over an end is a fault and
  *   not somebody else's data.  I3 a block that is out can be written to by nobody and has no memory
  *   of its own: at most the host's page of zeros is seen there.
+ *   I3 what was mapped from parts of files is in no slot: guest_span() never gives it out.
  * Threads: map and unmap alone; spans on any thread, the slots do not change in between. Blocks are
  *   changed by one thread; who keeps a pointer across that is asked first (virtio_mem.h).
  * #syscalls:vmm mprotect madvise
@@ -19,6 +20,7 @@
 #include <sys/stat.h>
 
 #include "bytes.h"
+#include "vmm_config.h"
 
 #define GUEST_PAGE 4096U
 #define HUGE_PAGE  (2UL << 20)
@@ -159,6 +161,7 @@ void guest_memory_unmap(struct guest_memory *m)
 	for (uint32_t i = 0; i < GUEST_SLOTS_MAX; i++)
 		slot_unmap(&m->slots[i]);
 	slot_unmap(&m->area);
+	slot_unmap(&m->rom);
 }
 
 /* ---- blocks ---- */
@@ -204,6 +207,61 @@ int guest_blocks_protect(struct guest_memory *m, uint64_t first, uint64_t n,
 	return 0;
 }
 
+/* ---- parts of files ---- */
+
+static int part_map(const struct guest_slot *s, const struct vmm_part *p, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(p->fd, &st) < 0)
+		return err_set(e, errno, "file");
+	/* What is behind its end, in its last page, reads as zeros. */
+	if (!S_ISREG(st.st_mode) || !range_fits(p->disk_off, p->len, s->size) ||
+	    !range_fits(p->file_off, p->len, align_up((uint64_t)st.st_size, GUEST_PAGE)))
+		return err_plain(e, EINVAL, "%llu bytes at %llu are not in its file",
+				 (unsigned long long)p->len, (unsigned long long)p->file_off);
+	if (mmap(s->hva + p->disk_off, p->len, PROT_READ, MAP_SHARED | MAP_FIXED, p->fd,
+		 (off_t)p->file_off) == MAP_FAILED)
+		return err_set(e, errno, "map a file");
+	return 0;
+}
+
+static int rom_fill(const struct guest_slot *s, const struct vmm_part *parts, uint32_t n,
+		    struct err *e)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+
+	if (mmap(s->hva, s->size, PROT_READ, flags, -1, 0) == MAP_FAILED)
+		return err_set(e, errno, "map zeros");
+	for (uint32_t i = 0; i < n; i++)
+		if (part_map(s, &parts[i], e) < 0)
+			return err_wrap(e, "part %u", i);
+	if (madvise(s->hva, s->size, MADV_DONTDUMP) < 0)
+		return err_set(e, errno, "keep files out of core dumps");
+	return 0;
+}
+
+int guest_rom_map(struct guest_memory *m, uint64_t gpa, uint64_t size, const struct vmm_part *parts,
+		  uint32_t n, struct err *e)
+{
+	struct guest_slot s = { .gpa = gpa, .size = size };
+	const struct guest_slot *last = &m->slots[m->n_slots - 1];
+
+	assert(m->n_slots && !m->rom.size);
+	if (gpa % HUGE_PAGE || size == 0 || size % HUGE_PAGE || size > VMM_MAPPED_MAX ||
+	    gpa > UINT64_MAX - size || gpa <= last->gpa + last->size)
+		return err_plain(e, EINVAL, "%llu bytes of memory out of place",
+				 (unsigned long long)size);
+	if (slot_reserve(&s, e) < 0)
+		return -e->code;
+	if (rom_fill(&s, parts, n, e) < 0) {
+		slot_unmap(&s);
+		return -e->code;
+	}
+	m->rom = s;
+	return 0;
+}
+
 /* ---- spans ---- */
 
 static void *area_span(const struct guest_memory *m, uint64_t gpa, uint64_t len)
@@ -227,6 +285,15 @@ void *guest_span(const struct guest_memory *m, uint64_t gpa, uint64_t len)
 			return s->hva + (gpa - s->gpa);
 	}
 	return len > 0 ? area_span(m, gpa, len) : NULL;
+}
+
+const void *guest_span_read(const struct guest_memory *m, uint64_t gpa, uint64_t len)
+{
+	const struct guest_slot *s = &m->rom;
+
+	if (len > 0 && s->size && gpa >= s->gpa && range_fits(gpa - s->gpa, len, s->size))
+		return s->hva + (gpa - s->gpa);
+	return guest_span(m, gpa, len);
 }
 
 int guest_read(const struct guest_memory *m, uint64_t gpa, void *data, size_t len)

@@ -32,7 +32,11 @@ struct guest_memory {
 	uint32_t n_slots;
 	struct guest_slot area;                 /* of blocks, behind all slots; size 0: none */
 	uint64_t blocks[GUEST_BLOCKS_MAX / 64]; /* atomic; bits: those of the area that are in */
+	struct guest_slot rom; /* of guest_rom_map(); size 0: none. No RAM: neither saved nor taken
+				  back, and nobody writes to it */
 };
+
+struct vmm_part;
 
 enum guest_memory_kind {
 	GUEST_MEMORY_ANON,    /* fresh zeros; no file */
@@ -47,9 +51,20 @@ must_check int guest_memory_map(struct guest_memory *m, enum guest_memory_kind k
 				struct err *e);
 void guest_memory_unmap(struct guest_memory *m); /* what is not mapped is fine */
 
+/*
+ * Map parts of files as `size` bytes at gpa, behind all slots: read-only and shared with whoever
+ * else maps them, zeros between them. The parts are as vmm_config.h says, their descriptors
+ * borrowed: the map stays when they are closed. -EINVAL: a file is shorter than its parts. Who cuts
+ * a file short later makes what was there unreadable: SIGBUS for us, -EFAULT of KVM_RUN.
+ */
+must_check int guest_rom_map(struct guest_memory *m, uint64_t gpa, uint64_t size,
+			     const struct vmm_part *parts, uint32_t n, struct err *e);
+
 /* Where [gpa, gpa + len) is, if it lies in one slot, or in blocks that are in; else NULL. len 0 is
  * NULL. */
 void *guest_span(const struct guest_memory *m, uint64_t gpa, uint64_t len);
+/* The same for what is only read: in a slot, or in what guest_rom_map() made. */
+const void *guest_span_read(const struct guest_memory *m, uint64_t gpa, uint64_t len);
 
 /* A copy; -EFAULT when there is no such span. */
 must_check int guest_read(const struct guest_memory *m, uint64_t gpa, void *data, size_t len);

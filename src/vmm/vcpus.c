@@ -143,6 +143,14 @@ static bool park(struct vcpu *v, bool for_good)
 	return goes_on;
 }
 
+/* Memory that cannot be read is a file's: RAM has no other reason to fail. */
+static const char *run_failed(int error)
+{
+	return error == EFAULT ? "a page of the guest's memory is gone: its file was cut short, or "
+				 "cannot be read"
+			       : strerror(error);
+}
+
 static void *run(void *arg)
 {
 	struct vcpu *v = arg;
@@ -161,7 +169,7 @@ static void *run(void *arg)
 		if (r < 0 && errno != EINTR && errno != EAGAIN) {
 			ended(v, MACHINE_ERROR,
 			      errno == EFAULT ? "the guest stored to memory that it does not have"
-					      : strerror(errno));
+					      : run_failed(errno));
 			is_over = true;
 		}
 	}

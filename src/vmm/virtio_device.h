@@ -27,6 +27,7 @@ enum virtio_id {
 	VIRTIO_ID_VSOCK = 19,
 	VIRTIO_ID_MEM = 24,
 	VIRTIO_ID_FS = 26,
+	VIRTIO_ID_PMEM = 27,
 };
 
 #define VIRTIO_F_EVENT_IDX (1ULL << 29)

@@ -9,14 +9,11 @@
  *   virtq_uses() is not taken away.  I2 a head or
  *   next index is < size before it indexes anything.  I3 a chain has at most `size` descriptors,
  *   and at most VIRTQ_CHAIN_MAX, so that a loop ends.  I4 each buffer given out is not empty and
- *   lies in one memory slot.  I5 at most `size` requests are in flight.  I6 nothing of a broken
- *   queue is read or written.
- * Threads: the caller serialises; the driver runs beside us, so indices are loaded with acquire and
- *   stored with release order.
- * Memory: none is allocated. Pointers into guest memory are kept by nobody but a chain's user.
- *
- * Indirect descriptors are not offered, so one is a broken rule. Empty buffers are let through, and
- * left out of what the device sees.
+ *   lies in one memory slot; one to be read may lie in read-only memory.  I5 at most `size`
+ * requests are in flight.  I6 nothing of a broken queue is read or written. Threads: the caller
+ * serialises; the driver runs beside us, so indices are loaded with acquire and stored with release
+ * order. Memory: none is allocated. Pointers into guest memory are kept by nobody but a chain's
+ * user.
  */
 #include "virtq.h"
 
@@ -165,7 +162,8 @@ static bool chain_add(struct virtq_chain *c, const struct virtq *q, const struct
 		return true;
 	if (d->len > UINT32_MAX - c->len_out - c->len_in) /* [2.7.5.2] */
 		return false;
-	p = guest_span(q->mem, d->addr, d->len);
+	p = is_in ? guest_span(q->mem, d->addr, d->len)
+		  : (void *)(uintptr_t)guest_span_read(q->mem, d->addr, d->len);
 	if (!p)
 		return false;
 	c->iov[c->n_out + c->n_in] = (struct iovec){ p, d->len };

@@ -33,7 +33,7 @@ struct vmm_control {
 static int disks_sync(struct vmm_control *c, struct err *e)
 {
 	for (uint32_t i = 0; i < c->m->c->n_disks; i++)
-		if (virtio_blk_sync(c->m->disks[i], e) < 0)
+		if (c->m->disks[i] && virtio_blk_sync(c->m->disks[i], e) < 0)
 			return err_wrap(e, "disk %u", i);
 	return 0;
 }
@@ -80,7 +80,7 @@ static int attach(struct vmm_control *c, const struct vmm_ctl_frame *f, int fd, 
 
 	if (vmm_ctl_get_attach(f, &a, e) < 0)
 		return -e->code;
-	if (a.disk >= c->m->c->n_disks)
+	if (a.disk >= c->m->c->n_disks || !c->m->disks[a.disk])
 		return err_plain(e, ENOENT, "there is no disk %u", a.disk);
 	if (blk_back_raw(fd, a.size, a.is_readonly, &back, e) < 0)
 		return -e->code;
@@ -115,7 +115,8 @@ static int counts_put(struct vmm_control *c, struct err *e)
 		n.pio_exits += __atomic_load_n(&v->port_exits, __ATOMIC_RELAXED);
 	}
 	for (uint32_t i = 0; i < c->m->c->n_disks; i++)
-		virtio_blk_counts(c->m->disks[i], &n.disk_reads, &n.disk_writes);
+		if (c->m->disks[i])
+			virtio_blk_counts(c->m->disks[i], &n.disk_reads, &n.disk_writes);
 	n.grown_bytes = c->m->growth ? virtio_mem_plugged(c->m->growth) : 0;
 	n.balloon_bytes = (uint64_t)virtio_balloon_actual(c->m->balloon) * BALLOON_PAGE;
 	return vmm_ctl_put_counts(&c->out, &n) < 0 ? err_set(e, ENOMEM, "answer") : 0;

@@ -3,7 +3,8 @@
  * vmm_devices.c - the devices of a configuration
  *
  * Console, disks, network, random numbers, balloon, sockets, growing memory, shares: in this order,
- * always, since a template and its clones must have the same device in the same slot.
+ * always, since a template and its clones must have the same device in the same slot. A mapped disk
+ * is a device of another kind in its place.
  */
 #include <string.h>
 
@@ -15,6 +16,7 @@
 #include "virtio_fs.h"
 #include "virtio_mem.h"
 #include "virtio_net.h"
+#include "virtio_pmem.h"
 #include "virtio_rng.h"
 #include "virtio_vsock.h"
 
@@ -104,6 +106,37 @@ static int back_open(const struct machine *m, const struct vmm_disk *d, struct b
 	}
 }
 
+/* The files stay mapped without their descriptors; one may be of several parts. */
+static void parts_close(const struct vmm_part *parts, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t k = 0;
+
+		while (parts[k].fd != parts[i].fd)
+			k++;
+		if (k == i)
+			close(parts[i].fd);
+	}
+}
+
+_Static_assert(VMM_MAPPED_MAX <= X86_ROM_MAX, "room for the largest mapped disk");
+_Static_assert(X86_MEMORY_MAX + X86_GAP_END < X86_ROM, "RAM ends below it");
+
+/* Without files yet it is as small as one can be. */
+static int mapped_make(struct machine *m, const struct vmm_disk *c, struct err *e)
+{
+	const struct vmm_part *parts = &m->c->parts[c->first_part];
+	struct virtio_device *d;
+	int rc = guest_rom_map(&m->mem, X86_ROM, c->size ? c->size : VMM_MAPPED_UNIT, parts,
+			       c->n_parts, e);
+
+	parts_close(parts, c->n_parts);
+	if (rc < 0 || x86_vm_rom(&m->vm, &m->mem.rom, e) < 0 ||
+	    virtio_pmem_new(m->loop, m->mem.rom.gpa, m->mem.rom.size, &d, e) < 0)
+		return -e->code;
+	return machine_slot_add(m, d, e);
+}
+
 static int disk_make(struct machine *m, uint32_t i, struct err *e)
 {
 	const struct vmm_disk *c = &m->c->disks[i];
@@ -112,6 +145,8 @@ static int disk_make(struct machine *m, uint32_t i, struct err *e)
 	struct blk_back *back;
 	char serial[16];
 
+	if (c->is_mapped)
+		return mapped_make(m, c, e) < 0 ? err_wrap(e, "disk %u", i) : 0;
 	if (back_open(m, c, &back, e) < 0)
 		return err_wrap(e, "disk %u", i);
 	snprintf(serial, sizeof(serial), "disk%u", i);

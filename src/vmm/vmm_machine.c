@@ -367,7 +367,7 @@ int machine_start(struct machine *m, struct err *e)
 
 int machine_disk_start(struct machine *m, uint32_t i, struct err *e)
 {
-	return virtio_blk_start(m->disks[i], disk_thread_begin, e);
+	return m->disks[i] ? virtio_blk_start(m->disks[i], disk_thread_begin, e) : 0;
 }
 
 /* Every queue is looked at: a notification may be lost with the machine that it was given to. */

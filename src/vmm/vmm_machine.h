@@ -34,7 +34,7 @@ struct machine {
 	struct vcpus cpus;
 	struct machine_slot slots[X86_VIRTIO_COUNT];
 	uint32_t n_slots;
-	struct virtio_device *disks[VMM_DISKS_MAX]; /* borrowed: of the slots */
+	struct virtio_device *disks[VMM_DISKS_MAX]; /* borrowed: of the slots; NULL: mapped */
 	struct virtio_device *net, *balloon;        /* net: NULL where there is none */
 	struct virtio_device *growth;               /* virtio_mem.h; NULL where it cannot grow */
 	struct serial_16550 serial;

@@ -2,7 +2,7 @@
 /*
  * template_main.c - caisson-template: makes a template, or holds one
  *
- *   caisson-template make ROOT RUN DRIVER KERNEL SHAPE IMAGE DISK
+ *   caisson-template make ROOT RUN DRIVER KERNEL SHAPE DAX IMAGE DISK
  *   caisson-template hold MEM HAS_WRITABLE
  *       descriptors: 3 listening socket, 4 memory, 5 device state, 6 writable layer
  *

@@ -32,6 +32,7 @@ static void parts_must(const struct vmm_config *c, const struct vmm_disk *d)
 static void config_must(const struct vmm_config *c, uint32_t n_fds)
 {
 	int end = VMM_FD_FIRST + (int)n_fds;
+	uint32_t mapped = 0;
 
 	MUST(c->cpus && c->cpus <= VMM_CPUS_MAX && c->mem_bytes % VMM_MEM_UNIT == 0);
 	MUST(!c->mem_max_bytes ||
@@ -51,6 +52,9 @@ static void config_must(const struct vmm_config *c, uint32_t n_fds)
 		for (uint32_t j = 0; j < d->n_fds; j++)
 			MUST(d->fds[j] >= VMM_FD_FIRST && d->fds[j] < end);
 		parts_must(c, d);
+		if (d->is_mapped)
+			MUST(++mapped == 1 && d->is_readonly && d->size <= VMM_MAPPED_MAX &&
+			     d->size % VMM_MAPPED_UNIT == 0 && d->n_fds == 0);
 	}
 }
 

@@ -55,12 +55,17 @@ static int parts_add(struct kvm_config *k, const struct vm_disk *from, struct vm
 	return 0;
 }
 
+_Static_assert(VM_MAPPED_UNIT == VMM_MAPPED_UNIT && VM_MAPPED_MIN == VMM_MAPPED_MIN &&
+		       VM_MAPPED_MAX == VMM_MAPPED_MAX,
+	       "what a spec may have is what caisson-vmm takes");
+
 static int disk_add(struct kvm_config *k, const struct vm_disk *from, struct err *e)
 {
 	struct vmm_disk *d = &k->c.disks[k->c.n_disks++];
 	int rc = 0;
 
 	d->is_readonly = from->is_readonly;
+	d->is_mapped = from->is_mapped;
 	d->size = from->kind == VM_DISK_EMPTY ? 0 : from->size;
 	switch (from->kind) {
 	case VM_DISK_EMPTY:

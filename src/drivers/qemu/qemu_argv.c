@@ -194,6 +194,8 @@ static int disk_add(struct qemu_argv *a, const struct vm_disk *d, unsigned slot,
 {
 	int rc = 0, n = -1;
 
+	if (d->is_mapped)
+		return -ENOTSUP;
 	if (d->kind == VM_DISK_EMPTY) {
 		ARG("-blockdev");
 		ARG("driver=null-co,node-name=n%u,size=512,read-zeroes=on,read-only=%s", slot,

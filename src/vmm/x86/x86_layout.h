@@ -61,9 +61,15 @@
 
 #define X86_CPUS_MAX   128U
 #define X86_MEMORY_MIN (2ULL << 20)
-/* Memory above the gap must stay below 2^39, the least that 64-bit hosts can address. */
+/* Memory above the gap, plugged in later or not, must stay below X86_ROM. */
 #define X86_MEMORY_MAX (256ULL << 30)
 #define X86_AREA_ALIGN (2ULL << 30)
+
+/* A mapped disk: from 384 GiB up, always there, so that it does not depend on how much memory a
+ * machine has. Ends below 2^39, what the smallest of processors that are not very old address. */
+#define X86_ROM           (384ULL << 30)
+#define X86_ROM_MAX       (128ULL << 30)
+#define X86_ROM_ADDR_BITS 39U
 
 /* Set gpa, size and file_off of the slots of a machine with `bytes` of memory, nothing else.
  * -EINVAL: not a multiple of 4 KiB, or not in [X86_MEMORY_MIN, X86_MEMORY_MAX]. */

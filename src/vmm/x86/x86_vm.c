@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#define ROM_SLOT 256U /* far behind those of RAM */
+
 /* In /dev/kvm's own numbering; every one has been there since Linux 5.10 at the latest. */
 static const struct {
 	int number;
@@ -163,6 +165,35 @@ int x86_vm_memory(struct x86_vm *vm, const struct guest_memory *m, struct err *e
 		if (slot_set(vm, i, &m->slots[i], e) < 0)
 			return -e->code;
 	return m->area.size ? slot_set(vm, m->n_slots, &m->area, e) : 0;
+}
+
+/* [SDM, CPUID 80000008h] 0: it does not say. */
+static uint32_t address_bits(const struct x86_vm *vm)
+{
+	for (uint32_t i = 0; i < vm->n_supported; i++)
+		if (vm->supported[i].function == 0x80000008)
+			return vm->supported[i].eax & 0xff;
+	return 0;
+}
+
+int x86_vm_rom(struct x86_vm *vm, const struct guest_slot *s, struct err *e)
+{
+	const struct kvm_userspace_memory_region r = {
+		.slot = ROM_SLOT,
+		.flags = KVM_MEM_READONLY,
+		.guest_phys_addr = s->gpa,
+		.memory_size = s->size,
+		.userspace_addr = (uintptr_t)s->hva,
+	};
+
+	if (ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0)
+		return err_plain(e, ENOTSUP, "this host's KVM has no read-only memory");
+	if (address_bits(vm) < X86_ROM_ADDR_BITS)
+		return err_plain(e, ENOTSUP, "processors with %u bits of address, not %u",
+				 address_bits(vm), X86_ROM_ADDR_BITS);
+	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) < 0
+		       ? err_set(e, errno, "KVM: read-only memory")
+		       : 0;
 }
 
 int x86_vm_irq(struct x86_vm *vm, int event_fd, uint32_t gsi, struct err *e)

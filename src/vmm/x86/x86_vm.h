@@ -27,6 +27,8 @@ must_check int x86_vm_create(int kvm_fd, struct x86_vm *ret, struct err *e);
 void x86_vm_done(struct x86_vm *vm);
 
 must_check int x86_vm_memory(struct x86_vm *vm, const struct guest_memory *m, struct err *e);
+/* Memory that the guest cannot write to: each write is an exit. -ENOTSUP: not on this host. */
+must_check int x86_vm_rom(struct x86_vm *vm, const struct guest_slot *s, struct err *e);
 /* Writing to `event_fd` raises the edge interrupt `gsi`. */
 must_check int x86_vm_irq(struct x86_vm *vm, int event_fd, uint32_t gsi, struct err *e);
 /* A 4-byte store to `gpa` writes to `event_fd`, without an exit to us. */

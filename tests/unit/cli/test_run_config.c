@@ -36,6 +36,7 @@ static void everything(void **state)
 	const char labels[] = "# no\nf=1\r\n\n  bare\na=file";
 	struct run_options o = { .has_tty = true,
 				 .is_auto_removed = true,
+				 .has_dax = true,
 				 .name = "n",
 				 .user = "u",
 				 .workdir = "/w",
@@ -65,7 +66,7 @@ static void everything(void **state)
 	o.storage_opts = LIST("size=1g");
 	if (make(&o, &c, &e) < 0)
 		fail_msg("%s", e.msg);
-	assert_true(c.has_tty && c.is_auto_removed && !c.has_network && !c.has_stdin);
+	assert_true(c.has_tty && c.is_auto_removed && c.has_dax && !c.has_network && !c.has_stdin);
 	assert_string_equal(c.vsock, "/cwd/sockets");
 	assert_string_equal(c.image_ref, "image");
 	assert_int_equal(c.cmd.n, 2);

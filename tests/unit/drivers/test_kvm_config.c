@@ -203,6 +203,26 @@ static void too_many(void **state)
 	assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
 }
 
+static void mapped(void **state)
+{
+	static struct kvm_config k;
+	static struct vmm_config c;
+	struct vm_spec s = spec();
+	auto_buf b = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	s.disks[0].is_mapped = true;
+	s.disks[0].size = vm_mapped_size(s.disks[0].size);
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
+	assert_int_equal(vmm_config_put(&k.c, &b), 0);
+	if (vmm_config_parse(b.data, b.len, (uint32_t)k.n_fds - VMM_FD_FIRST, &c, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_true(c.disks[0].is_mapped && c.disks[0].size == 6 << 20);
+	assert_true(c.disks[0].kind == VMM_DISK_CONCAT && c.disks[0].n_parts == 3);
+	assert_false(c.disks[1].is_mapped || c.disks[2].is_mapped || c.disks[3].is_mapped);
+}
+
 static void refused(void **state)
 {
 	static struct kvm_config k;
@@ -221,7 +241,7 @@ int main(void)
 		cmocka_unit_test(round_trip),  cmocka_unit_test(restored),
 		cmocka_unit_test(share_slots), cmocka_unit_test(models),
 		cmocka_unit_test(grows),       cmocka_unit_test(too_many),
-		cmocka_unit_test(refused)
+		cmocka_unit_test(mapped),      cmocka_unit_test(refused)
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,6 +166,20 @@ static void devices_do_not_depend_on_the_boot(void **state)
 	    "virtio-blk-device,drive=n0,serial=disk0,werror=report virtio-blk-device,drive=n1");
 }
 
+/* Only caisson-vmm shows a disk as memory. */
+static void mapped_disk_is_refused(void **state)
+{
+	struct vm_spec s = cold();
+	struct qemu_argv a;
+	struct err e = { 0 };
+
+	(void)state;
+	s.n_disks = 1;
+	s.disks[0] = (struct vm_disk){ .kind = VM_DISK_EMPTY, .is_readonly = true, .fd = -1 };
+	s.disks[0].is_mapped = true;
+	assert_int_equal(qemu_argv_build(&s, &tcg, &extra, &a, &e), -ENOTSUP);
+}
+
 static void concatenated_disk(void **state)
 {
 	static const struct vm_disk_part parts[] = { { 40, 0, 4096, 8192 },
@@ -256,6 +270,7 @@ int main(void)
 		cmocka_unit_test(cold_boot),
 		cmocka_unit_test(restored),
 		cmocka_unit_test(devices_do_not_depend_on_the_boot),
+		cmocka_unit_test(mapped_disk_is_refused),
 		cmocka_unit_test(concatenated_disk),
 		cmocka_unit_test(shares),
 		cmocka_unit_test(too_many_parts),

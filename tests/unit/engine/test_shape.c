@@ -17,11 +17,11 @@
 
 static void spec_is_nearly_whole(void **state)
 {
-	const struct template_want w = { .mem_bytes = SHAPE_MEM_DEFAULT,
-					 .mem_max_bytes = 1ULL << 30,
-					 .cpus = 2,
-					 .has_net = true,
-					 .has_vsock = true };
+	struct template_want w = { .mem_bytes = SHAPE_MEM_DEFAULT,
+				   .mem_max_bytes = 1ULL << 30,
+				   .cpus = 2,
+				   .has_net = true,
+				   .has_vsock = true };
 	struct vm_spec a, b, other;
 	struct err e = { 0 };
 
@@ -44,6 +44,14 @@ static void spec_is_nearly_whole(void **state)
 		assert_int_equal(a.uid, 0);
 	}
 	assert_true(vm_spec_check(&a, &e) < 0); /* no kernel, no agent yet */
+	a.kernel_fd = a.agent_fd = 3;
+	if (vm_spec_check(&a, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_false(a.disks[TEMPLATE_DISK_IMAGE].is_mapped);
+	w.has_dax = true;
+	shape_spec(&w, "0123456789ab", &a);
+	for (uint32_t i = 0; i < a.n_disks; i++)
+		assert_int_equal(a.disks[i].is_mapped, i == TEMPLATE_DISK_IMAGE);
 	a.kernel_fd = a.agent_fd = 3;
 	if (vm_spec_check(&a, &e) < 0)
 		fail_msg("%s", e.msg);
@@ -132,6 +140,7 @@ static void options_need_a_driver(void **state)
 		{ "--vsock", { .vsock = dir } },
 		{ "--cpu-model", { .cpu_model = "baseline-v2" } },
 		{ "--memory-max", { .mem_max_bytes = 1ULL << 30 } },
+		{ "--dax", { .has_dax = true } },
 		{ NULL, { .cpu_model = "host" } },
 		{ NULL, { .mem_bytes = 1 } },
 	};
@@ -158,7 +167,7 @@ static void text_both_ways(void **state)
 		"512M,1cpu,nonet",
 		"64M,32cpu,net",
 		"2048M,4cpu,net,2shares,vsock,cpu=baseline-v3",
-		"2M,1cpu,nonet,2048Mmax,vsock",
+		"2M,1cpu,nonet,2048Mmax,vsock,dax",
 	};
 	static const char *const bad[] = { "",  "512M,1cpu,nonet,", "512", "512M,tap9",
 					   "M", "512M cpu" };

@@ -512,6 +512,49 @@ static void disk_rules(void **state)
 	rules_try(cold_fill, t, ARRAY_SIZE(t));
 }
 
+/* The first disk becomes the mapped one: as much as it had parts for. */
+static void mapped_fill(void)
+{
+	cold_fill();
+	conf.disks[0].is_mapped = true;
+	conf.disks[0].size = 64 * MIB;
+}
+
+static void mapped_rules(void **state)
+{
+	static const struct rule t[] = {
+		{ NO, NO, 0, NULL },
+		{ SET(disks[0].size, VMM_MAPPED_MAX), NO, 0, NULL },
+		{ SET(disks[0].size, VMM_MAPPED_MAX + 2 * MIB), NO, BAD, "disk 0: mapped, of" },
+		{ SET(disks[0].size, VMM_DISK_SIZE_MAX & ~(2 * MIB - 1)), NO, BAD, "mapped, of" },
+		{ SET(disks[0].size, 65 * MIB), NO, BAD, "disk 0: mapped, of" },
+		{ SET(disks[0].size, 64 * MIB + 512), NO, BAD, "disk 0: mapped, of" },
+		{ SET(disks[0].is_mapped, 0), SET(disks[3].is_mapped, 1), BAD,
+		  "disk 3: mapped, but of another kind" },
+		{ SET(disks[0].is_mapped, 0), SET(disks[1].is_mapped, 1), BAD,
+		  "disk 1: mapped, but of another kind" },
+		{ SET(disks[1].is_mapped, 1), SET(disks[1].is_readonly, 1), BAD,
+		  "disk 1: mapped, but of another kind" },
+		{ SET(disks[2].is_mapped, 1), SET(disks[2].is_readonly, 1), BAD,
+		  "disk 2: mapped, but of another kind" },
+		{ SET(disks[4].is_mapped, 1), NO, BAD, "disk 4: mapped, of 4096 bytes" },
+		{ SET(disks[4].is_mapped, 1), SET(disks[4].size, 2 * MIB), BAD,
+		  "disk 4: mapped, of 2097152 bytes" },
+		{ SET(disks[4].is_mapped, 1), SET(disks[4].size, 4 * MIB), BAD, "2 mapped disks" },
+		{ SET(disks[3].is_mapped, 1), SET(disks[3].is_readonly, 1), BAD, "2 mapped disks" },
+	};
+	struct vmm_config got;
+	struct err e = { 0 };
+
+	(void)state;
+	rules_try(mapped_fill, t, ARRAY_SIZE(t));
+	/* one that is empty yet */
+	cold_fill();
+	conf.disks[3].is_mapped = conf.disks[3].is_readonly = true;
+	assert_int_equal(there_and_back(N_FDS, &got, &e), 0);
+	assert_true(got.disks[3].is_mapped && got.disks[3].size == 0 && !got.disks[0].is_mapped);
+}
+
 static void part_rules(void **state)
 {
 	static const struct rule t[] = {
@@ -690,6 +733,7 @@ int main(void)
 		cmocka_unit_test(machine_rules),
 		cmocka_unit_test(restore_rules),
 		cmocka_unit_test(disk_rules),
+		cmocka_unit_test(mapped_rules),
 		cmocka_unit_test(part_rules),
 		cmocka_unit_test(share_and_net_rules),
 		cmocka_unit_test(other_rules),

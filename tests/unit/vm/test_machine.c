@@ -29,6 +29,7 @@ static void config_fill(struct machine_config *c)
 		.mem_bytes = 1ULL << 40,
 		.cpus = 3,
 		.cpu_model = "baseline-v2",
+		.has_dax = true,
 		.driver = "fake",
 		.ports = calloc(2, sizeof(*c->ports)),
 		.n_ports = 2,
@@ -71,7 +72,7 @@ static void config_round_trip(void **state)
 	assert_null(got.cmd.v[2]);
 	assert_int_equal(got.ports[1].guest_port, 65535);
 	assert_true(got.ports[1].is_udp && got.mounts[0].is_readonly && got.has_tty);
-	assert_true(got.mem_bytes == 1ULL << 40);
+	assert_true(got.mem_bytes == 1ULL << 40 && got.has_dax);
 	assert_int_equal(got.mounts[2].kind, MACHINE_MOUNT_VOLUME);
 	assert_true(got.mounts[2].is_anonymous && !got.mounts[1].is_anonymous);
 	json_decref(one);
@@ -92,7 +93,7 @@ static void missing_fields_are_defaults(void **state)
 	(void)state;
 	assert_int_equal(machine_config_from_json(j, &c, &e), 0);
 	assert_int_equal(c.stop_timeout_s, -1);
-	assert_true(!c.user && !c.vsock && c.env.n == 0 && !c.has_network);
+	assert_true(!c.user && !c.vsock && c.env.n == 0 && !c.has_network && !c.has_dax);
 	machine_config_done(&c);
 	assert_int_equal(machine_state_from_json(j, &s, &e), -EBADMSG); /* but for the status */
 	json_decref(j);

@@ -120,6 +120,41 @@ static void disks(void **state)
 	PART(1, .len = UINT64_MAX - 4095);
 }
 
+static void map(struct vm_spec *s, uint32_t slot, uint64_t size)
+{
+	s->disks[slot].is_mapped = s->disks[slot].is_readonly = true;
+	s->disks[slot].size = size;
+}
+
+static void mapped(void **state)
+{
+	static const struct {
+		uint64_t len, want;
+	} t[] = { { 0, 4 << 20 },
+		  { 1, 4 << 20 },
+		  { 4 << 20, 4 << 20 },
+		  { (4 << 20) + 1, 6 << 20 },
+		  { (6 << 20) - 1, 6 << 20 },
+		  { 1ULL << 40, 1ULL << 40 } };
+	struct vm_spec big = good();
+	struct err e = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
+		assert_int_equal(vm_mapped_size(t[i].len), t[i].want);
+	BAD(map(&s, 0, 0), NULL);
+	BAD(map(&s, 2, 4 << 20), NULL);
+	BAD(map(&s, 2, VM_MAPPED_MAX), NULL);
+	BAD(map(&s, 1, 4 << 20), "disk 1 cannot be mapped");
+	BAD((map(&s, 2, 4 << 20), s.disks[2].is_readonly = false), "disk 2 cannot be mapped");
+	BAD(map(&s, 2, 2 << 20), "disk 2: mapped size");
+	BAD(map(&s, 2, 16384), "disk 2: mapped size");
+	BAD(map(&s, 2, 5 << 20), "disk 2: mapped size");
+	map(&big, 2, VM_MAPPED_MAX + VM_MAPPED_UNIT);
+	assert_int_equal(vm_spec_check(&big, &e), -E2BIG);
+	assert_non_null(strstr(e.msg, "--dax"));
+}
+
 static void boots(void **state)
 {
 	static char line[VM_CMDLINE_MAX + 2];
@@ -164,10 +199,8 @@ static void shares(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(numbers),
-		cmocka_unit_test(disks),
-		cmocka_unit_test(boots),
-		cmocka_unit_test(shares),
+		cmocka_unit_test(numbers), cmocka_unit_test(disks),  cmocka_unit_test(mapped),
+		cmocka_unit_test(boots),   cmocka_unit_test(shares),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "guest_memory.h"
+#include "vmm_config.h"
 
 #define KIB 1024ULL
 #define GIB (1ULL << 30)
@@ -243,13 +244,189 @@ static void test_guards(void **state)
 	guest_memory_unmap(&m);
 }
 
+/* ---- parts of files ---- */
+
+#define MIB 1048576ULL
+#define ROM (8 * GIB)
+
+static int rom_map(struct guest_memory *m, const struct vmm_part *parts, uint32_t n)
+{
+	struct err e = { 0 };
+	int rc;
+
+	two_slots(m);
+	assert_int_equal(guest_memory_map(m, GUEST_MEMORY_ANON, -1, &e), 0);
+	rc = guest_rom_map(m, ROM, 4 * MIB, parts, n, &e);
+	assert_true((rc < 0) == (m->rom.hva == NULL) && (rc < 0) == (e.msg[0] != '\0'));
+	return rc;
+}
+
+static int file_marked(size_t len, off_t at, const char *mark)
+{
+	int fd = file_of(len);
+
+	assert_int_equal(pwrite(fd, mark, strlen(mark), at), strlen(mark));
+	return fd;
+}
+
+/* Two files at three places, the end of one inside a page; what is between them is zeros. */
+static void test_parts(void **state)
+{
+	int one = file_marked(8 * KIB, 4 * KIB, "one"), two = file_marked(MIB + 3, MIB, "two");
+	const struct vmm_part parts[] = { { one, 0, 0, 8 * KIB },
+					  { two, 12 * KIB, 4 * KIB, MIB },
+					  { one, 2 * MIB, 4 * KIB, 4 * KIB } };
+	auto_free uint8_t *zeros = calloc(1, 4 * MIB);
+	struct guest_memory m;
+	const char *p;
+
+	(void)state;
+	assert_int_equal(rom_map(&m, parts, ARRAY_SIZE(parts)), 0);
+	assert_int_equal(pwrite(one, "won", 3, 4 * KIB), 3); /* shared, not copied */
+	close(one);
+	close(two);
+	p = guest_span_read(&m, ROM, 4 * MIB);
+	assert_non_null(p);
+	assert_memory_equal(p + 4 * KIB, "won", 4);
+	assert_memory_equal(p + 8 * KIB + MIB, "two", 4); /* 12 KiB + 1 MiB - 4 KiB */
+	assert_memory_equal(p + 8 * KIB + MIB + 3, zeros, 4 * KIB - 3);
+	assert_memory_equal(p + 8 * KIB, zeros, 4 * KIB);
+	assert_memory_equal(p + 12 * KIB + MIB, zeros, 2 * MIB - MIB - 12 * KIB);
+	assert_memory_equal(p + 2 * MIB, "won", 4);
+	assert_memory_equal(p + 2 * MIB + 4 * KIB, zeros, 2 * MIB - 4 * KIB);
+	guest_memory_unmap(&m);
+	guest_memory_unmap(&m);
+}
+
+static const struct {
+	uint64_t gpa, len;
+	bool is_there;
+} rom_spans[] = {
+	{ ROM, 1, true },
+	{ ROM, 4 * MIB, true },
+	{ ROM + 4 * MIB - 1, 1, true },
+	{ ROM, 0, false },
+	{ ROM, 4 * MIB + 1, false },
+	{ ROM - 1, 2, false },
+	{ ROM + 4 * MIB, 1, false },
+	{ ROM + 1, UINT64_MAX, false },
+	{ ROM, 0 - ROM, false },
+	{ UINT64_MAX, 2, false },
+	{ 4 * GIB, ROM, false },
+};
+
+/* To be read, and never given out for writing. */
+static void test_parts_are_read_only(void **state)
+{
+	auto_fd zero = file_of(8);
+	struct guest_memory m;
+	char text[8];
+
+	(void)state;
+	assert_int_equal(rom_map(&m, NULL, 0), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rom_spans); i++) {
+		const uint8_t *p = guest_span_read(&m, rom_spans[i].gpa, rom_spans[i].len);
+
+		if (p != (rom_spans[i].is_there ? m.rom.hva + (rom_spans[i].gpa - ROM) : NULL) ||
+		    guest_span(&m, rom_spans[i].gpa, rom_spans[i].len))
+			fail_msg("row %zu", i);
+	}
+	assert_ptr_equal(guest_span_read(&m, 4 * GIB, 8), guest_span(&m, 4 * GIB, 8));
+	assert_int_equal(guest_write(&m, ROM, "x", 1), -EFAULT);
+	assert_int_equal(guest_read(&m, ROM, text, 1), -EFAULT);
+	/* nor can the kernel write there for us, nor read beside it */
+	assert_int_equal(pread(zero, m.rom.hva, 1, 0), -1);
+	assert_int_equal(pwrite(zero, m.rom.hva - 1, 1, 0), -1);
+	assert_int_equal(pwrite(zero, m.rom.hva + 4 * MIB, 1, 0), -1);
+	assert_int_equal(errno, EFAULT);
+	assert_int_equal(pwrite(zero, m.rom.hva + 4 * MIB - 1, 1, 0), 1);
+	guest_memory_unmap(&m);
+	m.rom.size = 0; /* none */
+	assert_null(guest_span_read(&m, ROM, 1));
+}
+
+static void test_wrong_parts(void **state)
+{
+	auto_fd file = file_of(8 * KIB + 1);
+	const struct vmm_part t[] = {
+		{ file, 0, 0, 16 * KIB },
+		{ file, 0, 4 * KIB, 12 * KIB },
+		{ file, 0, 12 * KIB, 4 * KIB },
+		{ file, 0, 0 - 4 * KIB, 8 * KIB },
+		{ file, 4 * MIB - 4 * KIB, 0, 8 * KIB },
+		{ file, 0 - 4 * KIB, 0, 8 * KIB },
+	};
+	struct guest_memory m;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		if (rom_map(&m, &t[i], 1) != -EINVAL)
+			fail_msg("row %zu", i);
+		guest_memory_unmap(&m);
+	}
+	assert_int_equal(rom_map(&m, &(struct vmm_part){ file, 0, 0, 12 * KIB }, 1), 0);
+	guest_memory_unmap(&m);
+	assert_int_equal(rom_map(&m, &(struct vmm_part){ -1, 0, 0, 4 * KIB }, 1), -EBADF);
+	guest_memory_unmap(&m);
+}
+
+static void test_wrong_places(void **state)
+{
+	static const struct {
+		uint64_t gpa, size;
+	} t[] = {
+		{ ROM, 0 },
+		{ ROM, MIB },
+		{ ROM, 3 * MIB },
+		{ ROM + MIB, 4 * MIB },
+		{ ROM, VMM_MAPPED_MAX + 2 * MIB },
+		{ 0 - 2 * MIB, 4 * MIB },
+		{ 4 * GIB, 4 * MIB },
+		{ 2 * GIB, 4 * MIB },
+	};
+	struct guest_memory m;
+	struct err e = { 0 };
+
+	(void)state;
+	two_slots(&m);
+	assert_int_equal(guest_memory_map(&m, GUEST_MEMORY_ANON, -1, &e), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
+		if (guest_rom_map(&m, t[i].gpa, t[i].size, NULL, 0, &e) != -EINVAL || m.rom.hva)
+			fail_msg("row %zu", i);
+	guest_memory_unmap(&m);
+}
+
+/* A file that is cut short later: the kernel says so, and nobody reads zeros. */
+static void test_cut_short(void **state)
+{
+	auto_fd file = file_of(64 * KIB);
+	auto_fd out = file_of(0);
+	struct guest_memory m;
+
+	(void)state;
+	assert_int_equal(rom_map(&m, &(struct vmm_part){ file, 0, 0, 64 * KIB }, 1), 0);
+	assert_int_equal(ftruncate(file, 4 * KIB), 0);
+	assert_int_equal(pwrite(out, m.rom.hva, 4 * KIB, 0), 4 * KIB);
+	assert_int_equal(pwrite(out, m.rom.hva + 4 * KIB, 4 * KIB, 0), -1);
+	assert_int_equal(errno, EFAULT);
+	guest_memory_unmap(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_spans),         cmocka_unit_test(test_copies),
-		cmocka_unit_test(test_wrong_layouts), cmocka_unit_test(test_wrong_areas),
-		cmocka_unit_test(test_no_file),       cmocka_unit_test(test_files),
+		cmocka_unit_test(test_spans),
+		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_wrong_layouts),
+		cmocka_unit_test(test_wrong_areas),
+		cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_guards),
+		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_parts_are_read_only),
+		cmocka_unit_test(test_wrong_parts),
+		cmocka_unit_test(test_wrong_places),
+		cmocka_unit_test(test_cut_short),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,7 @@ enum script {
 	SCRIPT_UNKNOWN,
 	SCRIPT_EIO,
 	SCRIPT_NO_MEMORY, /* a store to a page that nobody may have */
+	SCRIPT_EFAULT,
 	SCRIPT_COUNT_,
 };
 
@@ -158,6 +159,9 @@ static int exit_special(struct fake_vcpu *v)
 		errno = EIO;
 		return -1;
 	case SCRIPT_NO_MEMORY:
+		errno = EFAULT;
+		return -1;
+	case SCRIPT_EFAULT:
 		errno = EFAULT;
 		return -1;
 	default:
@@ -498,6 +502,8 @@ static const struct {
 	{ SCRIPT_UNKNOWN, MACHINE_ERROR, 1, "KVM stopped for an unknown reason (999)" },
 	{ SCRIPT_EIO, MACHINE_ERROR, 1, "Input/output error" },
 	{ SCRIPT_NO_MEMORY, MACHINE_ERROR, 1, "the guest stored to memory that it does not have" },
+	{ SCRIPT_EFAULT, MACHINE_ERROR, 1,
+	  "a page of the guest's memory is gone: its file was cut short, or cannot be read" },
 };
 
 /* It is told once, the processor runs no more, and all can still be paused, resumed and ended. */

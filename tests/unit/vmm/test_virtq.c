@@ -38,6 +38,9 @@ static const struct {
 	{ 4, DESC, AVAIL, HIGH + SLOT - 36, -EINVAL },
 	{ 4, DESC, AVAIL, LOW - 8, -EINVAL },
 	{ 4, UINT64_MAX - 15, AVAIL, USED, -EINVAL },
+	{ 4, ROM, AVAIL, USED, -EINVAL },
+	{ 4, DESC, ROM, USED, -EINVAL },
+	{ 4, DESC, AVAIL, ROM, -EINVAL },
 	{ 4, DESC, UINT64_MAX - 1, USED, -EINVAL },
 	{ 4, DESC, AVAIL, UINT64_MAX - 3, -EINVAL },
 };
@@ -94,6 +97,11 @@ static const struct {
 	  .n_in = 1, .len_out = 8, .len_in = 9 },
 	{ "a full queue waits", GOOD({ DATA, 8, 0, 0 }), .n_out = 1, .len_out = 8, .waits = 4 },
 
+	{ "to read, of read-only memory", GOOD({ ROM, ROM_SIZE, 0, 0 }), .n_out = 1,
+	  .len_out = ROM_SIZE },
+	{ "to write, to read-only memory", BAD({ ROM, 8, WRITE, 0 }) },
+	{ "over its end", BAD({ ROM + ROM_SIZE - 4, 8, 0, 0 }) },
+	{ "before it", BAD({ ROM - 4, 8, 0, 0 }) },
 	{ "head is the size", BAD({ DATA, 8, 0, 0 }), .head = 4 },
 	{ "head of all ones", BAD({ DATA, 8, 0, 0 }), .head = 0xffff },
 	{ "next is the size", BAD({ DATA, 8, NEXT, 4 }) },

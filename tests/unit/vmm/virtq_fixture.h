@@ -6,10 +6,12 @@
 
 #include "virtq.h"
 
-/* A queue in two slots of 64 KiB each: at 64 KiB and at 256 KiB. */
+/* A queue in two slots of 64 KiB each: at 64 KiB and at 256 KiB; read-only memory behind them. */
 #define LOW      0x10000U
 #define HIGH     0x40000U
 #define SLOT     0x10000U
+#define ROM      0x200000U
+#define ROM_SIZE 0x200000U
 #define DESC     LOW
 #define AVAIL    (LOW + 0x1000U)
 #define USED     (LOW + 0x2000U)
@@ -33,6 +35,7 @@ static inline void setup(struct fixture *f, uint16_t size, bool has_event_idx)
 	f->mem.slots[0] = (struct guest_slot){ .gpa = LOW, .size = SLOT };
 	f->mem.slots[1] = (struct guest_slot){ .gpa = HIGH, .size = SLOT };
 	assert_int_equal(guest_memory_map(&f->mem, GUEST_MEMORY_ANON, -1, &e), 0);
+	assert_int_equal(guest_rom_map(&f->mem, ROM, ROM_SIZE, NULL, 0, &e), 0);
 	f->q = (struct virtq){ .size = size, .desc = DESC, .avail = AVAIL, .used = USED };
 	assert_int_equal(virtq_start(&f->q, &f->mem, has_event_idx, &e), 0);
 }
