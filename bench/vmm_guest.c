@@ -3,8 +3,8 @@
  * vmm_guest.c - machines of bench/vmm: started by the drivers themselves, heard at their serial
  * port
  *
- * Both drivers get the same spec, that of the engine without a network: in the driver of QEMU that
- * waits for QEMU's monitor, and the time of exec would be lost.
+ * Both drivers get the same spec, that of the engine, without passt's network: in the driver of
+ * QEMU that waits for QEMU's monitor, and the time of exec would be lost.
  */
 #include "vmm_guest.h"
 
@@ -191,7 +191,9 @@ static void spec_fill(const struct guest_setup *s, const struct guest_template *
 					   : VM_MEM_SHARED,
 		.mem_fd = t ? t->mem_fd : g->mem_fd,
 		.n_disks = N_DISKS,
-		.net_fd = -1,
+		.has_net = s->tap_fd >= 0,
+		.net_is_tap = s->tap_fd >= 0,
+		.net_fd = s->tap_fd,
 		.uid = VMM_UID,
 		.gid = VMM_UID,
 	};

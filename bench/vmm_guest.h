@@ -14,6 +14,9 @@
 #define MARK_END    0xf4
 #define MARK_FAILED 0xfe /* then why, and a line's end */
 
+#define NET_GUEST   "10.99.0.2" /* in a network of 24 bits */
+#define NET_PORT    "5201"      /* of the guest's iperf3 */
+
 #define BLK_KINDS   4U /* depth 1 read, write; depth 32 read, write */
 
 #if __STDC_HOSTED__
@@ -25,6 +28,7 @@ struct guest_setup {
 	int kernel_fd, initrd_fd, disk_fd; /* memfds, as a VMM's user may read no other file */
 	uint64_t mem_bytes, disk_bytes;
 	bool has_own_memory; /* what boots gets fresh memory, of no file: nobody clones it */
+	int tap_fd;          /* -1: no network */
 };
 
 struct guest_peer { /* a driver, and what it says of this host */

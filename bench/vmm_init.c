@@ -10,15 +10,19 @@
  *
  *   bench=tick,N  after a rest, N marks a millisecond apart, then two a second
  *   bench=blk,N   N random operations of 4 KiB each: reads, writes, and both 32 at a time
+ *   bench=net     eth0 gets its address, then there is a server of iperf3
  *
  * A failure is MARK_FAILED and a line that says why.
  */
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -152,12 +156,17 @@ static uint64_t place(struct disk *d)
 	return d->random % d->blocks * BLOCK;
 }
 
-static void disk_open(struct disk *d)
+static void devices_mount(void)
 {
-	*d = (struct disk){ .fd = -1, .random = 88172645463325252ULL };
 	(void)call(SYS_mkdir, (long)"/dev", 0755, 0, 0, 0);
 	if (call(SYS_mount, (long)"devtmpfs", (long)"/dev", (long)"devtmpfs", 0, 0) < 0)
 		fail("no devtmpfs");
+}
+
+static void disk_open(struct disk *d)
+{
+	*d = (struct disk){ .fd = -1, .random = 88172645463325252ULL };
+	devices_mount();
 	for (int i = 0; i < TRIES && d->fd < 0; i++) {
 		d->fd = call(SYS_open, (long)DISK, O_RDWR | O_DIRECT, 0, 0, 0);
 		if (d->fd < 0)
@@ -240,6 +249,49 @@ static void blk(uint32_t n)
 		pause_us(1000000);
 }
 
+/* ---- net ---- */
+
+static void interface_up(void)
+{
+	/* AF_INET, then 10.99.0.2 and the network's mask */
+	struct ifreq r = { .ifr_name = "eth0", .ifr_addr = { AF_INET, { 0, 0, 10, 99, 0, 2 } } };
+	const long fd = call(SYS_socket, AF_INET, SOCK_DGRAM, 0, 0, 0);
+	long rc = -1;
+
+	for (int i = 0; i < TRIES && rc < 0; i++) {
+		rc = call(SYS_ioctl, fd, SIOCSIFADDR, (long)&r, 0, 0);
+		if (rc < 0)
+			pause_us(10000);
+	}
+	if (rc < 0)
+		fail("no eth0");
+	r.ifr_addr = (struct sockaddr){ AF_INET, { 0, 0, -1, -1, -1, 0 } };
+	if (call(SYS_ioctl, fd, SIOCSIFNETMASK, (long)&r, 0, 0) < 0)
+		fail("netmask");
+	r.ifr_flags = IFF_UP | IFF_RUNNING;
+	if (call(SYS_ioctl, fd, SIOCSIFFLAGS, (long)&r, 0, 0) < 0)
+		fail("eth0 does not come up");
+}
+
+static void net(void)
+{
+	static const char *const argv[] = { "iperf3", "-s", "-4", "-p", NET_PORT, NULL };
+	static const char *const env[] = { "PATH=/bin", NULL };
+
+	devices_mount();
+	interface_up();
+	if (call(SYS_fork, 0, 0, 0, 0, 0) == 0) {
+		for (long fd = 0; fd < 3; fd++)
+			(void)call(SYS_dup2, call(SYS_open, (long)"/dev/null", O_RDWR, 0, 0, 0), fd,
+				   0, 0, 0);
+		(void)call(SYS_execve, (long)"/bin/iperf3", (long)argv, (long)env, 0, 0);
+		fail("no iperf3");
+	}
+	mark(MARK_BEGIN);
+	(void)call(SYS_wait4, -1, 0, 0, 0, 0);
+	fail("iperf3 ended");
+}
+
 void bench_main(char **stack)
 {
 	const char *what, *n;
@@ -250,6 +302,8 @@ void bench_main(char **stack)
 	n = after(what, "blk,");
 	if (n)
 		blk(number(n));
+	if (after(what, "net"))
+		net();
 	n = after(what, "tick,");
 	tick(n ? number(n) : 0);
 }

@@ -3,20 +3,23 @@
  * vmm_start.c - starts machines and takes times: what bench/vmm runs beside a real KVM, as root
  *
  *   vmm_start [OPTION...] ROW PEER...
- *   -n ROUNDS  -m MIB  -k KERNEL  -i INITRD  -d DISK  -c CLONES  -o OPERATIONS
+ *   -n ROUNDS  -m MIB  -k KERNEL  -i INITRD  -d DISK  -c CLONES  -o OPERATIONS  -t TAP  -s SECONDS
  *
  * Prints lines of "PEER VALUE KEY"; times in microseconds, memory in KiB, disks in operations a
- * second. Peers take turns. One that fails says why on stderr and is left out from then on; the
- * exit code is 1 then.
+ * second, networks in bits a second. Peers take turns. One that fails says why on stderr and is
+ * left out from then on; the exit code is 1 then.
  *
  * We are a real-time process, and our children are not: so the time of exec and that of a mark are
  * taken when they happen, also where there is one processor.
  */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -30,13 +33,15 @@
 #define BLK_MS     600000U
 #define MANY_MS    900000U
 #define SETTLE_S   5
+#define NET_TRIES  20U
 #define FAST_TICKS 200U
 #define FEW_TICKS  60U /* of many at once: they disturb those that have not begun */
 #define TRACE_LAST "vmm: runs"
 
 struct bench {
 	struct guest_setup setup;
-	uint32_t rounds, clones, operations;
+	uint32_t rounds, clones, operations, seconds;
+	const char *tap;
 	struct guest_peer peers[PEERS_MAX];
 	struct guest_template templates[PEERS_MAX];
 	bool has_failed[PEERS_MAX];
@@ -212,6 +217,82 @@ static int blk_round(const struct bench *b, const struct guest_peer *p,
 	return rc;
 }
 
+/* ---- net ---- */
+
+static int tap_open(const char *name, int *ret_fd, struct err *e)
+{
+	auto_fd fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
+	if (fd < 0 || ioctl(fd, TUNSETIFF, &r) < 0)
+		return err_set(e, errno, "tap %s", name);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* What arrived at the other end, as iperf3 says; 0: it failed. */
+static double iperf3_run(uint32_t seconds, const char *option)
+{
+	auto_buf b = BUF_LIMIT(4U << 20);
+	char command[200];
+	const char *at;
+	FILE *f;
+
+	snprintf(command, sizeof(command),
+		 "exec iperf3 -J -c " NET_GUEST " -p " NET_PORT " -t %u -O 1 %s", seconds, option);
+	f = popen(command, "re");
+	if (!f)
+		return 0;
+	(void)!fd_read_all(fileno(f), &b); /* cut off, it lacks the sum */
+	if (pclose(f) != 0 || buf_add(&b, "", 1) < 0)
+		return 0;
+	at = strstr(b.data, "\"sum_received\"");
+	at = at ? strstr(at, "\"bits_per_second\":") : NULL;
+	return at ? strtod(at + strlen("\"bits_per_second\":"), NULL) : 0;
+}
+
+static int net_directions(const struct bench *b, const struct guest *g, bool counts, struct err *e)
+{
+	static const struct {
+		const char *key, *option;
+	} rows[] = { { "to guest", "" }, { "from guest", "-R" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		double bits = 0;
+
+		for (uint32_t k = 0; k < NET_TRIES && bits <= 0; k++) { /* its server comes up */
+			nanosleep(&(struct timespec){ .tv_nsec = 500000000 }, NULL);
+			bits = iperf3_run(counts ? b->seconds : 2, rows[i].option);
+		}
+		if (bits <= 0)
+			return err_plain(e, EIO, "iperf3, %s: failed", rows[i].key);
+		if (counts)
+			say(g->peer, bits, rows[i].key);
+	}
+	return 0;
+}
+
+static int net_round(const struct bench *b, const struct guest_peer *p,
+		     const struct guest_template *t, bool counts, struct err *e)
+{
+	struct guest_setup setup = b->setup;
+	auto_fd tap = -1;
+	struct guest g = { .serial_fd = -1, .agent_fd = -1, .mem_fd = -1 };
+	uint64_t at;
+	int rc = tap_open(b->tap, &tap, e);
+
+	setup.tap_fd = tap;
+	if (rc == 0)
+		rc = guest_start(p, &setup, "net", t, &g, e);
+	if (rc == 0)
+		rc = guest_wait(&g, MARK_BEGIN, TIMEOUT_MS, &at, e);
+	if (rc == 0)
+		rc = net_directions(b, &g, counts, e);
+	guest_end(&g);
+	return rc;
+}
+
 /* ---- phases ---- */
 
 struct trace {
@@ -322,6 +403,7 @@ static const struct row rows[] = {
 	{ "clone", false, FAST_TICKS, memory_round },
 	{ "many", false, FEW_TICKS, many_round },
 	{ "blk", true, 0, blk_round },
+	{ "net", false, 0, net_round },
 	{ "phases-cold", true, 0, phases_round },
 	{ "phases-template", true, FAST_TICKS, phases_round },
 };
@@ -406,6 +488,12 @@ static int option_take(struct bench *b, int c, const char *value, struct err *e)
 	case 'o':
 		b->operations = n;
 		return 0;
+	case 's':
+		b->seconds = n;
+		return 0;
+	case 't':
+		b->tap = value;
+		return 0;
 	case 'k':
 		return file_load(value, &b->setup.kernel_fd, e);
 	case 'i':
@@ -415,7 +503,7 @@ static int option_take(struct bench *b, int c, const char *value, struct err *e)
 	default:
 		return err_plain(e, EINVAL,
 				 "usage: vmm_start [-n ROUNDS] [-m MIB] [-k KERNEL] "
-				 "[-i INITRD] [-d DISK] [-c N] [-o N] ROW PEER...");
+				 "[-i INITRD] [-d DISK] [-c N] [-o N] [-t TAP] [-s N] ROW PEER...");
 	}
 }
 
@@ -424,7 +512,7 @@ static const struct row *arguments_take(struct bench *b, int argc, char **argv, 
 	const struct row *r = NULL;
 	int c;
 
-	while ((c = getopt(argc, argv, "n:m:k:i:d:c:o:")) >= 0)
+	while ((c = getopt(argc, argv, "n:m:k:i:d:c:o:t:s:")) >= 0)
 		if (option_take(b, c, c == '?' ? "" : optarg, e) < 0)
 			return NULL;
 	for (size_t i = 0; optind < argc && i < ARRAY_SIZE(rows); i++)
@@ -445,7 +533,12 @@ static const struct row *arguments_take(struct bench *b, int argc, char **argv, 
 int main(int argc, char **argv)
 {
 	struct bench b = {
-		.setup = { -1, -1, -1, 512ULL << 20, 0 }, .rounds = 1, .clones = 1, .operations = 64
+		.setup = { -1, -1, -1, 512ULL << 20, 0, -1 },
+		.rounds = 1,
+		.clones = 1,
+		.operations = 64,
+		.seconds = 5,
+		.tap = "bench0",
 	};
 	struct err e = { 0 };
 	const struct row *r = arguments_take(&b, argc, argv, &e);

@@ -16,7 +16,7 @@ test="clang clang-format libclang-rt-14-dev bats jq skopeo podman runc buildah e
 	python3-minimal python3 attr libarchive-tools iproute2 socat netcat-openbsd procps util-linux openssl apache2-utils
 	redis-tools postgresql-client linux-source-6.1 flex bison bc libelf-dev make
 	7zip python3-libvhdi bzip2 dpkg-dev libnbd-bin fdisk"
-bench="docker.io podman runc iptables gnuplot-nox"
+bench="docker.io podman runc iptables gnuplot-nox iperf3"
 
 want=()
 for set in "$@"; do

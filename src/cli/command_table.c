@@ -46,6 +46,10 @@
 		TEXT("cpus", 0, cpus, "number", "Number of processors"),                           \
 		BOOL("dax", 0, has_dax,                                                            \
 		     "Share the image's files in the host's memory (driver kvm)"),                 \
+		TEXT("disk-bps", 0, disk_bps, "bytes",                                             \
+		     "Bytes a second that each of its disks reads and writes at most"),            \
+		NUMBER("disk-iops", 0, disk_iops, "number",                                        \
+		       "Requests a second that each of its disks does at most", NULL),             \
 		LIST("dns", 0, dns, "ip", "Name server of the machine"),                           \
 		TEXT_IS("driver", 0, driver, "name", "What runs the machine: auto, kvm, qemu",     \
 			"auto"),                                                                   \
@@ -53,18 +57,25 @@
 		LIST("env", 'e', env, "name=value", "Set a variable of the environment"),          \
 		LIST("env-file", 0, env_files, "file",                                             \
 		     "Read variables of the environment from a file"),                             \
+		TEXT("gateway", 0, gateway, "ip", "Router of the network of --ip"),                \
 		TEXT("hostname", 'h', hostname, "name", "Host name of the machine"),               \
 		BOOL("interactive", 'i', has_stdin, "Keep stdin open, even if not attached"),      \
+		TEXT("ip", 0, ip, "ip/prefix",                                                     \
+		     "Address on the network of a tap; without it, DHCP is asked"),                \
 		TEXT("kernel", 0, kernel, "name", "Guest kernel, see caisson kernel ls"),          \
 		LIST("label", 'l', labels, "key=value", "Put a label on the machine"),             \
 		LIST("label-file", 0, label_files, "file", "Read labels from a file"),             \
+		TEXT("mac-address", 0, mac, "mac", "MAC address of the machine"),                  \
 		TEXT("memory", 'm', memory, "bytes", "Memory of the machine; units b, k, m, g"),   \
 		TEXT("memory-max", 0, memory_max, "bytes",                                         \
 		     "What update may let its memory grow to while it runs; driver kvm"),          \
 		LIST("mount", 0, mounts, "spec",                                                   \
 		     "Mount: type=volume|bind|disk|tmpfs,source=...,target=...[,readonly]"),       \
 		TEXT("name", 0, name, "name", "Name of the machine"),                              \
-		TEXT_IS("network", 0, network, "name", "default or none", "default"),              \
+		TEXT("net-bps", 0, net_bps, "bytes",                                               \
+		     "Bytes a second that it sends, and receives, at most"),                       \
+		TEXT_IS("network", 0, network, "name", "default, none, or tap:NAME of the host",   \
+			"default"),                                                                \
 		{ "net", 0, FLAG_TEXT, offsetof(T, network), "name", NULL, NULL },                 \
 		BOOL("no-template", 0, no_template,                                                \
 		     "Boot the machine, instead of cloning a template"),                           \
@@ -109,18 +120,17 @@
 		NOT_YET("health-retries", 0), NOT_YET("health-start-interval", 0),                 \
 		NOT_YET("health-start-period", 0), NOT_YET("health-timeout", 0),                   \
 		NOT_YET("init", 0), NOT_YET("io-maxbandwidth", 0), NOT_YET("io-maxiops", 0),       \
-		NOT_YET("ip", 0), NOT_YET("ip6", 0), NOT_YET("ipc", 0), NOT_YET("isolation", 0),   \
+		NOT_YET("ip6", 0), NOT_YET("ipc", 0), NOT_YET("isolation", 0),                     \
 		NOT_YET("kernel-memory", 0), NOT_YET("link", 0), NOT_YET("link-local-ip", 0),      \
-		NOT_YET("log-driver", 0), NOT_YET("log-opt", 0), NOT_YET("mac-address", 0),        \
-		NOT_YET("memory-reservation", 0), NOT_YET("memory-swap", 0),                       \
-		NOT_YET("memory-swappiness", 0), NOT_YET("network-alias", 0),                      \
-		NOT_YET("net-alias", 0), NOT_YET("no-healthcheck", 0),                             \
-		NOT_YET("oom-kill-disable", 0), NOT_YET("oom-score-adj", 0), NOT_YET("pid", 0),    \
-		NOT_YET("pids-limit", 0), NOT_YET("privileged", 0), NOT_YET("restart", 0),         \
-		NOT_YET("runtime", 0), NOT_YET("security-opt", 0), NOT_YET("shm-size", 0),         \
-		NOT_YET("sysctl", 0), NOT_YET("ulimit", 0), NOT_YET("use-api-socket", 0),          \
-		NOT_YET("userns", 0), NOT_YET("uts", 0), NOT_YET("volume-driver", 0),              \
-		NOT_YET("volumes-from", 0)
+		NOT_YET("log-driver", 0), NOT_YET("log-opt", 0), NOT_YET("memory-reservation", 0), \
+		NOT_YET("memory-swap", 0), NOT_YET("memory-swappiness", 0),                        \
+		NOT_YET("network-alias", 0), NOT_YET("net-alias", 0),                              \
+		NOT_YET("no-healthcheck", 0), NOT_YET("oom-kill-disable", 0),                      \
+		NOT_YET("oom-score-adj", 0), NOT_YET("pid", 0), NOT_YET("pids-limit", 0),          \
+		NOT_YET("privileged", 0), NOT_YET("restart", 0), NOT_YET("runtime", 0),            \
+		NOT_YET("security-opt", 0), NOT_YET("shm-size", 0), NOT_YET("sysctl", 0),          \
+		NOT_YET("ulimit", 0), NOT_YET("use-api-socket", 0), NOT_YET("userns", 0),          \
+		NOT_YET("uts", 0), NOT_YET("volume-driver", 0), NOT_YET("volumes-from", 0)
 
 static const struct flag run_flags[] = {
 	MACHINE_FLAGS,

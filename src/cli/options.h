@@ -11,7 +11,8 @@ struct run_options { /* run and create */
 	bool proxies_signals, is_quiet;
 	const char *name, *workdir, *user, *entrypoint, *hostname, *cidfile, *network, *memory,
 		*memory_max, *cpus, *cpu_model, *pull, *platform, *stop_signal, *detach_keys,
-		*driver, *kernel, *vsock;
+		*driver, *kernel, *vsock, *ip, *gateway, *mac, *disk_bps, *net_bps;
+	int64_t disk_iops;
 	int64_t stop_timeout_s;
 	struct flag_list attach, env, env_files, labels, label_files, tmpfs, volumes, mounts,
 		publish, dns, add_hosts, storage_opts;

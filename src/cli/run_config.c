@@ -6,6 +6,7 @@
  * machine_config_check() when the machine is created.
  */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -46,18 +47,29 @@ static int texts_apply(const struct run_options *o, struct machine_config *c, st
 	    text_copy(&c->platform, o->platform, e) < 0 ||
 	    text_fit(c->name, sizeof(c->name), "name", o->name, e) < 0 ||
 	    text_fit(c->driver, sizeof(c->driver), "driver", o->driver, e) < 0 ||
-	    text_fit(c->cpu_model, sizeof(c->cpu_model), "cpu-model", o->cpu_model, e) < 0)
+	    text_fit(c->cpu_model, sizeof(c->cpu_model), "cpu-model", o->cpu_model, e) < 0 ||
+	    text_fit(c->ip, sizeof(c->ip), "ip", o->ip, e) < 0 ||
+	    text_fit(c->gateway, sizeof(c->gateway), "gateway", o->gateway, e) < 0 ||
+	    text_fit(c->mac, sizeof(c->mac), "mac-address", o->mac, e) < 0)
 		return -e->code;
 	return text_fit(c->kernel, sizeof(c->kernel), "kernel", o->kernel, e);
 }
 
+#define TAP_PREFIX "tap:"
+
 static int network_apply(const char *name, struct machine_config *c, struct err *e)
 {
+	if (name && strncmp(name, TAP_PREFIX, strlen(TAP_PREFIX)) == 0) {
+		name += strlen(TAP_PREFIX);
+		c->has_network = true;
+		return *name ? text_fit(c->tap, sizeof(c->tap), "network", name, e)
+			     : err_plain(e, EINVAL, "--network tap: lacks the tap's name");
+	}
 	/* Docker's own name of its default network is bridge. */
 	c->has_network = !name || strcmp(name, "default") == 0 || strcmp(name, "bridge") == 0;
 	if (c->has_network || strcmp(name, "none") == 0)
 		return 0;
-	return err_plain(e, ENOTSUP, "--network %s: caisson has default and none", name);
+	return err_plain(e, ENOTSUP, "--network %s: caisson has default, none and tap:NAME", name);
 }
 
 static int vsock_apply(const char *dir, const char *cwd, struct machine_config *c, struct err *e)
@@ -89,6 +101,13 @@ static int numbers_apply(const struct run_options *o, struct machine_config *c, 
 	for (size_t i = 0; i < o->storage_opts.n; i++)
 		if (storage_apply(o->storage_opts.v[i], c, e) < 0)
 			return -e->code;
+	if (o->disk_bps && spec_size(o->disk_bps, &c->disk_bps, e) < 0)
+		return err_wrap(e, "--disk-bps");
+	if (o->net_bps && spec_size(o->net_bps, &c->net_bps, e) < 0)
+		return err_wrap(e, "--net-bps");
+	if (o->disk_iops < 0)
+		return err_plain(e, EINVAL, "invalid --disk-iops: %" PRId64, o->disk_iops);
+	c->disk_iops = (uint64_t)o->disk_iops;
 	if (o->stop_timeout_s > INT32_MAX || o->stop_timeout_s < INT32_MIN)
 		return err_plain(e, EINVAL, "invalid --stop-timeout: out of range");
 	c->stop_timeout_s = (int32_t)o->stop_timeout_s;

@@ -147,10 +147,23 @@ static json_t *mounts_show(struct engine *g, const struct machine_config *c)
 	return a;
 }
 
+#define NETWORK_NAME_MAX (sizeof("tap:") + sizeof(((struct machine_config *)0)->tap))
+
+static const char *network_name(const struct machine_config *c, const char *of_default,
+				char buf[NETWORK_NAME_MAX])
+{
+	if (!*c->tap)
+		return c->has_network ? of_default : "none";
+	snprintf(buf, NETWORK_NAME_MAX, "tap:%s", c->tap);
+	return buf;
+}
+
 static json_t *host_config_show(const struct machine_config *c)
 {
+	char name[NETWORK_NAME_MAX];
+
 	return json_pack("{s:s,s:o,s:b,s:b,s:I,s:I,s:o,s:o,s:b}", "NetworkMode",
-			 c->has_network ? "default" : "none", "PortBindings",
+			 network_name(c, "default", name), "PortBindings",
 			 bindings(c->ports, c->n_ports), "AutoRemove", c->is_auto_removed,
 			 "ReadonlyRootfs", c->is_readonly, "Memory", (json_int_t)c->mem_bytes,
 			 "NanoCpus", (json_int_t)c->cpus * 1000000000, "Dns", strings(&c->dns),
@@ -161,9 +174,10 @@ static json_t *network_show(const struct machine_state *s)
 {
 	bool runs = s->status == MACHINE_RUNNING;
 
-	return json_pack("{s:o,s:s,s:s}", "Ports",
+	return json_pack("{s:o,s:s,s:s,s:s}", "Ports",
 			 runs ? bindings(s->ports, s->n_ports) : json_object(), "IPAddress",
-			 runs ? s->ip : "", "MacAddress", runs ? s->mac : "");
+			 runs ? s->ip : "", "Gateway", runs ? s->gateway : "", "MacAddress",
+			 runs ? s->mac : "");
 }
 
 /* Zeros for one that does not run, or is just ending. Its keeper is asked only if it may grow. */
@@ -183,15 +197,17 @@ static json_t *caisson_show(const struct machine *m, const struct machine_memory
 	const struct machine_state *s = &m->state;
 
 	return json_pack(
-		"{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:s,s:s,s:s,s:I,s:I,s:I,s:b}", "Driver",
-		s->driver, "Accelerator", s->accel, "AcceleratorReason", s->accel_reason, "Boot",
-		s->boot, "BootReason", s->boot_reason, "Kernel", s->kernel, "KeeperPid",
+		"{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:s,s:s,s:s,s:I,s:I,s:I,s:b,s:I,s:I,s:I}",
+		"Driver", s->driver, "Accelerator", s->accel, "AcceleratorReason", s->accel_reason,
+		"Boot", s->boot, "BootReason", s->boot_reason, "Kernel", s->kernel, "KeeperPid",
 		s->keeper_pid, "VmmPid", s->vmm_pid, "DiskBytes", (json_int_t)m->config.disk_bytes,
 		"MemoryBytes", (json_int_t)m->config.mem_bytes, "WantedDriver", m->config.driver,
 		"CpuModel", *m->config.cpu_model ? m->config.cpu_model : "host", "Vsock",
 		m->config.vsock ? m->config.vsock : "", "MemoryMaxBytes",
 		(json_int_t)m->config.mem_max_bytes, "MemoryWantedBytes", (json_int_t)now->wanted,
-		"MemoryNowBytes", (json_int_t)now->now, "Dax", m->config.has_dax);
+		"MemoryNowBytes", (json_int_t)now->now, "Dax", m->config.has_dax, "DiskBps",
+		(json_int_t)m->config.disk_bps, "DiskIops", (json_int_t)m->config.disk_iops,
+		"NetBps", (json_int_t)m->config.net_bps);
 }
 
 static json_t *command_list(const struct machine_config *c)
@@ -296,6 +312,7 @@ static int sizes_set(struct engine *g, const struct machine *m, json_t *o, struc
 static int list_one(struct engine *g, const char *id, bool all, json_t *list, struct err *e)
 {
 	struct machine m = { 0 };
+	char network[NETWORK_NAME_MAX];
 	json_t *o;
 	int rc = 0;
 
@@ -315,7 +332,7 @@ static int list_one(struct engine *g, const char *id, bool all, json_t *list, st
 		(void)json_object_set_new(o, "labels", pairs_show(&m.config.labels));
 		(void)json_object_set_new(o, "mounts", mounts_list(&m.config));
 		(void)json_object_set_new(o, "network",
-					  json_string(m.config.has_network ? "bridge" : "none"));
+					  json_string(network_name(&m.config, "bridge", network)));
 		rc = sizes_set(g, &m, o, e);
 		(void)json_array_append_new(list, o);
 	}

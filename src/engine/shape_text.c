@@ -7,6 +7,8 @@
 
 #define MIB_SHIFT 20
 
+static const char *const net_names[] = { "nonet", "net", "tap" };
+
 static const char *model_of(const struct template_want *w)
 {
 	return w->cpu_model && strcmp(w->cpu_model, SHAPE_CPU_MODEL) != 0 ? w->cpu_model : NULL;
@@ -22,7 +24,7 @@ void shape_text(const struct template_want *w, char ret[SHAPE_TEXT_SIZE])
 	if (w->n_shares)
 		snprintf(shares, sizeof(shares), ",%ushares", w->n_shares);
 	snprintf(ret, SHAPE_TEXT_SIZE, "%" PRIu64 "M,%ucpu,%s%s%s%s%s%s%.31s",
-		 w->mem_bytes >> MIB_SHIFT, w->cpus, w->has_net ? "net" : "nonet", max, shares,
+		 w->mem_bytes >> MIB_SHIFT, w->cpus, net_names[w->net], max, shares,
 		 w->has_vsock ? ",vsock" : "", w->has_dax ? ",dax" : "", model ? ",cpu=" : "",
 		 model ? model : "");
 }
@@ -47,16 +49,18 @@ static bool word_take(char *word, struct template_want *w)
 		w->cpus = (uint32_t)n;
 	else if (number_take(word, "shares", &n))
 		w->n_shares = (uint32_t)n;
-	else if (strcmp(word, "net") == 0)
-		w->has_net = true;
 	else if (strcmp(word, "vsock") == 0)
 		w->has_vsock = true;
 	else if (strcmp(word, "dax") == 0)
 		w->has_dax = true;
 	else if (strncmp(word, "cpu=", 4) == 0)
 		w->cpu_model = word + 4;
-	else
-		return strcmp(word, "nonet") == 0;
+	else {
+		w->net = TEMPLATE_NET_NONE;
+		while (w->net < TEMPLATE_NET_COUNT_ && strcmp(word, net_names[w->net]) != 0)
+			w->net++;
+		return w->net != TEMPLATE_NET_COUNT_;
+	}
 	return true;
 }
 
@@ -82,6 +86,8 @@ int shape_check(const struct machine_config *c, const struct vm_driver_ops *d, s
 		{ c->mem_max_bytes, VM_CAP_RESIZE, "--memory-max",
 		  "QEMU's microvm has no memory that grows" },
 		{ c->has_dax, VM_CAP_MAPPED, "--dax", "QEMU's microvm has no virtio-pmem" },
+		{ c->net_bps || c->disk_bps || c->disk_iops, VM_CAP_LIMITS,
+		  "--net-bps, --disk-bps or --disk-iops", "limits of QEMU's are not set" },
 		{ c->vsock, VM_CAP_VSOCK, "--vsock",
 		  "QEMU's socket device is the host kernel's, with an address that all of the host shares" },
 	};

@@ -29,6 +29,8 @@
 #define WORKER           "caisson-template"
 #define JSON_LIMIT       65536U
 
+_Static_assert(ARRAY_SIZE(net_names) == TEMPLATE_NET_COUNT_, "a name for each");
+
 void template_done(struct template *t)
 {
 	fd_drop(&t->mem_fd);
@@ -178,7 +180,6 @@ int template_make_in_background(struct engine *g, const struct template_want *w,
 			       w->driver->name,
 			       w->kernel ? w->kernel : "",
 			       shape,
-			       w->has_dax ? "1" : "0",
 			       w->image_id ? w->image_id : "",
 			       disk,
 			       NULL };

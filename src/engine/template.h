@@ -30,18 +30,25 @@
 
 enum template_depth { TEMPLATE_MACHINE, TEMPLATE_IMAGE };
 
+enum template_net { /* the network device; what it is connected to, only a clone knows */
+		    TEMPLATE_NET_NONE,
+		    TEMPLATE_NET_STREAM,
+		    TEMPLATE_NET_TAP, /* has other features */
+		    TEMPLATE_NET_COUNT_
+};
+
 struct template_want {
 	const struct vm_driver_ops *driver;
 	const char *kernel; /* name in the store */
 	uint64_t mem_bytes;
 	uint64_t mem_max_bytes; /* that it may grow to; 0: it does not */
 	uint32_t cpus;
-	bool has_net, has_vsock,
-		has_dax;       /* has_dax: the image is memory of the guest, not a block device */
-	const char *cpu_model; /* NULL: as the host's */
-	uint32_t n_shares;     /* slots for shared directories */
-	const char *image_id;  /* NULL: depth machine */
-	uint64_t disk_bytes;   /* of the writable layer, depth image */
+	enum template_net net;
+	bool has_vsock, has_dax; /* has_dax: the image is memory of the guest, not a block device */
+	const char *cpu_model;   /* NULL: as the host's */
+	uint32_t n_shares;       /* slots for shared directories */
+	const char *image_id;    /* NULL: depth machine */
+	uint64_t disk_bytes;     /* of the writable layer, depth image */
 };
 
 struct template

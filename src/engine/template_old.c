@@ -39,7 +39,8 @@ static bool is_current(struct engine *g, const json_t *j)
 
 	if (!shape)
 		return true;
-	if (!json_is_string(json_object_get(j, "driver")) || shape_parse(shape, &w) < 0)
+	if (!json_is_string(json_object_get(j, "driver")) || shape_parse(shape, &w) < 0 ||
+	    w.net == TEMPLATE_NET_COUNT_)
 		return false; /* of a version that did not say */
 	w.driver = vm_driver_find(text_of(j, "driver"), &e);
 	if (!w.driver || template_key(g, &w, depth, key, &e) < 0)

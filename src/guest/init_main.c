@@ -12,6 +12,8 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 
+#include "fdio.h"
+#include "guest_dhcp.h"
 #include "guest_internal.h"
 #include "log.h"
 
@@ -25,6 +27,8 @@ struct agent {
 	struct loop_watch *watch;
 	struct buf in, out;
 	bool wants_write, was_full;
+	int lease_fd; /* -1: nobody keeps a lease */
+	struct loop_watch *lease_watch;
 };
 
 static void port_flush(void *arg)
@@ -71,11 +75,51 @@ static void answer(struct agent *a, uint16_t request, int rc, const struct err *
 	port_flush(a);
 }
 
-static int identity_frame(struct agent_bytes p, struct err *e)
+static void lease_put(struct agent *a, const struct dhcp_lease *l)
 {
+	struct agent_lease lease = { .ip = l->ip,
+				     .gateway = l->gateway,
+				     .prefix_len = l->prefix_len };
+
+	_Static_assert((int)DHCP_SERVERS_MAX == (int)AGENT_LEASE_DNS, "as many");
+	for (uint32_t i = 0; i < l->n_dns; i++)
+		lease.dns[i] = l->dns[i];
+	if (agent_put_lease(&a->out, &lease) < 0)
+		log_error("out of memory for the lease");
+	port_flush(a);
+}
+
+static void lease_event(void *arg, uint32_t events)
+{
+	struct agent *a = arg;
+	struct lease_news n;
+	struct err e;
+
+	(void)events;
+	if (fd_read_full(a->lease_fd, &n, sizeof(n)) < 0) { /* it keeps one for ever, or none */
+		loop_watch_drop(a->lease_watch);
+		a->lease_watch = NULL;
+		fd_drop(&a->lease_fd);
+	} else if (n.code) {
+		answer(a, AGENT_IDENTITY, err_plain(&e, n.code, "%s", n.text), &e);
+	} else {
+		lease_put(a, &n.lease);
+	}
+}
+
+static int identity_frame(struct agent *a, struct agent_bytes p, struct err *e)
+{
+	static const uint8_t none[6];
 	struct agent_identity id;
 
-	return agent_get_identity(p, &id, e) < 0 ? -e->code : identity_apply(&id, e);
+	if (agent_get_identity(p, &id, e) < 0 || identity_apply(&id, e) < 0)
+		return -e->code;
+	if (id.ip || memcmp(id.mac, none, sizeof(none)) == 0 || a->lease_fd >= 0)
+		return 0;
+	return lease_start(id.mac, id.mtu, &a->lease_fd, e) < 0
+		       ? -e->code
+		       : loop_watch_fd(a->loop, a->lease_fd, EPOLLIN, lease_event, a,
+				       &a->lease_watch, e);
 }
 
 static int root_frame(struct agent *a, struct agent_bytes p, struct err *e)
@@ -121,7 +165,7 @@ static void control_frame(struct agent *a, const struct agent_frame *f)
 		port_flush(a);
 		return;
 	case AGENT_IDENTITY:
-		answer(a, f->type, identity_frame(f->payload, &e), &e);
+		answer(a, f->type, identity_frame(a, f->payload, &e), &e);
 		return;
 	case AGENT_ROOT:
 		answer(a, f->type, root_frame(a, f->payload, &e), &e);
@@ -222,7 +266,7 @@ static int ask_init(const char *name)
 
 int main(int argc, char **argv)
 {
-	struct agent a = { .port = -1, .in = BUF_LIMIT(4 * AGENT_PAYLOAD_MAX) };
+	struct agent a = { .port = -1, .lease_fd = -1, .in = BUF_LIMIT(4 * AGENT_PAYLOAD_MAX) };
 	struct err e = { 0 };
 	int order;
 

@@ -23,6 +23,7 @@
 #include "loop.h"
 #include "disk_volume.h"
 #include "keeper_vsock.h"
+#include "net_plan.h"
 #include "passt.h"
 #include "template.h"
 #include "virtiofsd.h"
@@ -58,6 +59,8 @@ struct keeper {
 	bool is_template_bad; /* as keeper_launch() found */
 	uint16_t rows, cols;  /* of the terminal that asked for the start; 0: not told */
 	uint64_t image_len;
+	struct net_plan net;
+	bool waits_for_lease;         /* the order to run waits for the guest's address */
 	int net_fd;                   /* passt's end of the VMM's network; -1: none, or given up */
 	struct loop_watch *net_watch; /* until the guest talks */
 	struct passt passt;
@@ -102,6 +105,8 @@ must_check int keeper_watch(struct keeper *k, struct err *e);
 void keeper_vm_done(struct keeper *k);
 /* Orders to the guest: who it is, its root, what to run. */
 must_check int keeper_order(struct keeper *k, struct err *e);
+/* DHCP has said the guest's address, or another one. */
+must_check int keeper_lease(struct keeper *k, const struct agent_lease *l, struct err *e);
 
 /* ---- keeper_again.c: a template that does not fit ---- */
 /* It is removed, and what is launched next boots. Who looks at the machine is told `why`. */

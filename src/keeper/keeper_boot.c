@@ -5,7 +5,8 @@
  * The VMM is launched as early as its descriptors allow; what else a start needs is done while it
  * comes up. Ways, from fast to slow: restore of the image's template (fresh machines only: in it
  * the empty writable layer is mounted), restore of the machine template, cold boot (where asked,
- * with more disks or directories than templates have slots for, and where a template did not fit).
+ * with more disks or directories than templates have slots for, with QEMU's taps, and where a
+ * template did not fit).
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -25,6 +26,7 @@
 #include "log.h"
 #include "net_plan.h"
 #include "shape.h"
+#include "tap.h"
 
 #define ENTROPY_LEN  256
 #define RESOLV_MAX   65536U
@@ -87,7 +89,9 @@ static void want_fill(struct keeper *k)
 		.kernel = *c->kernel ? c->kernel : NULL,
 		.mem_bytes = c->mem_bytes ? align_up(c->mem_bytes, MEM_GRAIN) : SHAPE_MEM_DEFAULT,
 		.cpus = c->cpus ? c->cpus : SHAPE_CPUS_DEFAULT,
-		.has_net = c->has_network,
+		.net = *c->tap          ? TEMPLATE_NET_TAP
+		       : c->has_network ? TEMPLATE_NET_STREAM
+					: TEMPLATE_NET_NONE,
 		.cpu_model = *c->cpu_model ? c->cpu_model : SHAPE_CPU_MODEL,
 		.n_shares = has_share_slots(k) ? shape_share_slots(binds_count(c)) : 0,
 		.has_vsock = c->vsock != NULL,
@@ -122,7 +126,8 @@ static int boot_kind(struct keeper *k, struct boot *b, struct err *e)
 
 	k->is_cold = k->config.no_template || k->avoids_template ||
 		     (has_binds && !has_share_slots(k)) || !disks_fit_template(&k->config) ||
-		     !(k->driver->caps & VM_CAP_TEMPLATE);
+		     !(k->driver->caps & VM_CAP_TEMPLATE) ||
+		     (*k->config.tap && !(k->driver->caps & VM_CAP_TAP));
 	if (!k->is_cold) {
 		if (template_take(k, b, e) < 0)
 			return -e->code;
@@ -263,10 +268,28 @@ static int ports_plan(struct keeper *k, struct err *e)
 	return passt_ports_choose(s->ports, s->n_ports, e);
 }
 
+static void limits_set(struct keeper *k, struct vm_spec *s)
+{
+	const struct machine_config *c = &k->config;
+
+	s->net_limit.bytes_per_s = c->net_bps;
+	for (uint32_t i = 0; i < s->n_disks; i++)
+		s->disks[i].limit = (struct vm_limit){ c->disk_bps, c->disk_iops };
+}
+
 static int network_plan(struct keeper *k, struct boot *b, struct err *e)
 {
+	uint32_t mtu = 0;
 	int pair[2];
 
+	if (*k->config.tap) {
+		if (tap_open(k->config.tap, &b->net_fd, &mtu, e) < 0)
+			return -e->code;
+		b->spec.net_fd = b->net_fd;
+	}
+	net_plan_make(&k->config, mtu, &k->net);
+	if (*k->config.tap)
+		return 0;
 	if (!k->config.has_network || strcmp(k->driver->name, "fake") == 0)
 		return 0;
 	if (ports_plan(k, e) < 0)
@@ -382,6 +405,7 @@ static int boot_run(struct keeper *k, struct boot *b, struct err *e)
 	    disks_start(k, &b->spec, &b->extra, e) < 0)
 		return -e->code;
 	log_trace("keeper: disks");
+	limits_set(k, &b->spec);
 	if (network_plan(k, b, e) < 0 || vsock_plan(k, b, e) < 0 || shares_start(k, b, e) < 0 ||
 	    console_open(k, b, e) < 0 || vmm_start(k, b, e) < 0)
 		return -e->code;
@@ -454,6 +478,23 @@ static const char *hostname_of(const struct keeper *k, char buf[HOSTNAME_LEN + 1
 	return buf;
 }
 
+static void addresses_note(struct keeper *k)
+{
+	struct machine_state *s = &k->state;
+	const uint8_t *m = k->net.mac;
+	char text[16];
+
+	s->ip[0] = s->gateway[0] = '\0';
+	net_ip_text(k->net.ip, text);
+	if (k->net.ip)
+		snprintf(s->ip, sizeof(s->ip), "%s", text);
+	net_ip_text(k->net.gateway, text);
+	if (k->net.gateway)
+		snprintf(s->gateway, sizeof(s->gateway), "%s", text);
+	snprintf(s->mac, sizeof(s->mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3],
+		 m[4], m[5]);
+}
+
 static int identity_put(struct keeper *k, struct err *e)
 {
 	uint8_t entropy[ENTROPY_LEN], random[32];
@@ -478,14 +519,12 @@ static int identity_put(struct keeper *k, struct err *e)
 	clock_gettime(CLOCK_REALTIME, &now);
 	id.realtime_ns = (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 	if (k->config.has_network) {
-		net_mac(k->config.id, id.mac);
-		id.ip = NET_GUEST_IP;
-		id.gateway = NET_GATEWAY_IP;
-		id.prefix_len = NET_PREFIX_LEN;
-		id.mtu = NET_MTU;
-		net_ip_text(NET_GUEST_IP, k->state.ip);
-		snprintf(k->state.mac, sizeof(k->state.mac), "%02x:%02x:%02x:%02x:%02x:%02x",
-			 id.mac[0], id.mac[1], id.mac[2], id.mac[3], id.mac[4], id.mac[5]);
+		memcpy(id.mac, k->net.mac, sizeof(id.mac));
+		id.ip = k->net.ip;
+		id.gateway = k->net.gateway;
+		id.prefix_len = k->net.prefix_len;
+		id.mtu = k->net.mtu;
+		addresses_note(k);
 	}
 	return agent_put_identity(&k->agent_out, &id) < 0 ? err_set(e, ENOMEM, "orders") : 0;
 }
@@ -606,8 +645,8 @@ static int mounts_fill(struct order *o, struct keeper *k, const char *hostname)
 
 	/* Of the host only a hint: without it there are no search domains. */
 	(void)!file_read_at(AT_FDCWD, "/etc/resolv.conf", RESOLV_MAX, &host_resolv, &ignored);
-	if (etc_hosts(c, hostname, &o->hosts) < 0 ||
-	    etc_resolv_conf(c, host_resolv.data ? host_resolv.data : "", &o->resolv) < 0 ||
+	if (etc_hosts(c, &k->net, hostname, &o->hosts) < 0 ||
+	    etc_resolv_conf(c, &k->net, host_resolv.data ? host_resolv.data : "", &o->resolv) < 0 ||
 	    buf_addf(&o->hostname_file, "%s\n", hostname) < 0)
 		return -ENOMEM;
 	file_mount(o, "/etc/hosts", &o->hosts);
@@ -663,9 +702,30 @@ static int run_put(struct keeper *k, struct err *e)
 
 int keeper_order(struct keeper *k, struct err *e)
 {
-	if (identity_put(k, e) < 0 || root_put(k, e) < 0 || run_put(k, e) < 0)
+	if (identity_put(k, e) < 0 || root_put(k, e) < 0)
+		return -e->code;
+	k->waits_for_lease = k->config.has_network && !k->net.ip;
+	if (!k->waits_for_lease && run_put(k, e) < 0)
 		return -e->code;
 	k->has_orders = true;
+	link_flush(k);
+	return 0;
+}
+
+int keeper_lease(struct keeper *k, const struct agent_lease *l, struct err *e)
+{
+	k->net.ip = l->ip;
+	k->net.gateway = l->gateway;
+	k->net.prefix_len = l->prefix_len;
+	memcpy(k->net.dns, l->dns, sizeof(k->net.dns));
+	addresses_note(k);
+	if (!k->waits_for_lease) {
+		record_state_write(k);
+		return 0;
+	}
+	k->waits_for_lease = false;
+	if (run_put(k, e) < 0)
+		return -e->code;
 	link_flush(k);
 	return 0;
 }

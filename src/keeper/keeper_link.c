@@ -52,6 +52,19 @@ static void error_handle(struct keeper *k, const struct agent_frame *f)
 		log_warn("the guest says: %s", text);
 }
 
+static void lease_handle(struct keeper *k, const struct agent_frame *f)
+{
+	struct agent_lease l;
+	struct err e = { 0 };
+
+	if (!*k->config.tap || *k->config.ip || !k->has_orders)
+		garbage(k, "a lease that nobody asked for");
+	else if (agent_get_lease(f->payload, &l, &e) < 0)
+		garbage(k, e.msg);
+	else if (keeper_lease(k, &l, &e) < 0)
+		keeper_start_failed(k, 125, e.msg);
+}
+
 static void control_handle(struct keeper *k, const struct agent_frame *f)
 {
 	struct err e = { 0 };
@@ -73,6 +86,9 @@ static void control_handle(struct keeper *k, const struct agent_frame *f)
 	case AGENT_OK: /* of the orders the first is who it is */
 		if (k->phase == KEEPER_BOOTING && k->has_orders && keeper_network(k, &e) < 0)
 			keeper_start_failed(k, 125, e.msg);
+		break;
+	case AGENT_LEASE:
+		lease_handle(k, f);
 		break;
 	case AGENT_PONG:
 		break;

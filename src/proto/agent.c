@@ -12,6 +12,8 @@
 
 #include "bytes.h"
 
+#define LEASE_LEN (12U + 4U * AGENT_LEASE_DNS)
+
 struct cursor {
 	const uint8_t *p, *end;
 	bool failed;
@@ -270,6 +272,18 @@ int agent_put_run(struct buf *out, uint32_t stream, const struct agent_run *r)
 	return frame_end(out, at, rc);
 }
 
+int agent_put_lease(struct buf *out, const struct agent_lease *l)
+{
+	uint8_t raw[LEASE_LEN];
+
+	put_le32(raw, l->ip);
+	put_le32(raw + 4, l->gateway);
+	put_le32(raw + 8, l->prefix_len);
+	for (size_t i = 0; i < AGENT_LEASE_DNS; i++)
+		put_le32(raw + 12 + 4 * i, l->dns[i]);
+	return agent_put(out, AGENT_LEASE, 0, raw, sizeof(raw));
+}
+
 int agent_put_u32(struct buf *out, uint16_t type, uint32_t stream, uint32_t v)
 {
 	uint8_t raw[4];
@@ -525,6 +539,22 @@ int agent_get_failed(struct agent_bytes p, uint32_t *ret_code, char *text, size_
 		return bad(e, "failure");
 	*ret_code = get_le32(d);
 	text_copy(d + 4, p.len - 4, text, len);
+	return 0;
+}
+
+int agent_get_lease(struct agent_bytes p, struct agent_lease *ret, struct err *e)
+{
+	const uint8_t *d = p.data;
+	struct agent_lease l = { 0 };
+
+	if (p.len != LEASE_LEN || !get_le32(d) || !get_le32(d + 8) || get_le32(d + 8) > 32)
+		return bad(e, "lease");
+	l.ip = get_le32(d);
+	l.gateway = get_le32(d + 4);
+	l.prefix_len = (uint8_t)get_le32(d + 8);
+	for (size_t i = 0; i < AGENT_LEASE_DNS; i++)
+		l.dns[i] = get_le32(d + 12 + 4 * i);
+	*ret = l;
 	return 0;
 }
 

@@ -20,7 +20,7 @@
 #include "buf.h"
 #include "err.h"
 
-#define AGENT_VERSION     2U
+#define AGENT_VERSION     3U
 #define AGENT_HEAD_LEN    12U
 #define AGENT_PAYLOAD_MAX (256U << 10)
 #define AGENT_DATA_MAX    (32U << 10) /* payload of one data frame */
@@ -56,6 +56,8 @@ enum agent_type {
 	AGENT_STDERR,
 	AGENT_EXITED, /* u32 wait status as a shell's: code, or 128 + signal; u32 1 if killed for
 			 memory */
+	AGENT_LEASE,  /* struct agent_lease: what DHCP said, after an IDENTITY with no IPv4 address;
+			 again when it says something else. No answer: AGENT_ERROR of IDENTITY */
 	/* both */
 	AGENT_CREDIT = 128, /* u32 bytes, u16 which (AGENT_STDIN, AGENT_STDOUT, AGENT_STDERR) */
 };
@@ -80,11 +82,19 @@ struct agent_identity { /* all that two clones may never share; applied before a
 	const char *machine_id; /* 32 hex */
 	const char *boot_id;    /* uuid text */
 	uint8_t mac[6];         /* all zero: no network device */
-	uint32_t ip, gateway;   /* IPv4, host byte order; 0: none */
+	uint32_t ip, gateway;   /* IPv4, host byte order; ip 0: asked for by DHCP */
 	uint8_t prefix_len;
 	struct agent_bytes ip6, gateway6; /* 16 bytes or empty */
 	uint8_t prefix6_len;
 	uint32_t mtu;
+};
+
+#define AGENT_LEASE_DNS 3U
+
+struct agent_lease { /* IPv4, host byte order; 0: none */
+	uint32_t ip, gateway;
+	uint8_t prefix_len; /* 1 to 32 */
+	uint32_t dns[AGENT_LEASE_DNS];
 };
 
 enum agent_root_flags {
@@ -164,6 +174,8 @@ must_check int agent_put_text(struct buf *out, uint16_t type, uint32_t stream, u
 			      uint32_t code,
 			      const char *text); /* AGENT_ERROR, AGENT_FAILED (request 0) */
 
+must_check int agent_put_lease(struct buf *out, const struct agent_lease *l);
+
 /* Decode payloads. Strings in the result point into the payload. -EPROTO and the reason. */
 must_check int agent_get_identity(struct agent_bytes p, struct agent_identity *ret, struct err *e);
 must_check int agent_get_root(struct agent_bytes p, struct agent_root *ret, struct err *e);
@@ -179,6 +191,7 @@ must_check int agent_get_error(struct agent_bytes p, uint16_t *ret_request, uint
 			       char *text, size_t len, struct err *e);
 must_check int agent_get_failed(struct agent_bytes p, uint32_t *ret_code, char *text, size_t len,
 				struct err *e);
+must_check int agent_get_lease(struct agent_bytes p, struct agent_lease *ret, struct err *e);
 must_check int agent_get_exited(struct agent_bytes p, uint32_t *ret_status, bool *ret_oom,
 				struct err *e);
 

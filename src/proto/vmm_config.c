@@ -94,6 +94,14 @@ static uint32_t put_count(struct writer *w, uint32_t n, uint32_t max)
 	return n > max ? 0 : n;
 }
 
+static void put_limit(struct writer *w, const struct vmm_limit *l)
+{
+	put_u64(w, l->bytes_per_s);
+	put_u64(w, l->ops_per_s);
+	put_u64(w, l->bytes_burst);
+	put_u64(w, l->ops_burst);
+}
+
 static void put_disk(struct writer *w, const struct vmm_disk *d)
 {
 	uint32_t n;
@@ -107,6 +115,7 @@ static void put_disk(struct writer *w, const struct vmm_disk *d)
 		put_fd(w, d->fds[i]);
 	put_u32(w, d->first_part);
 	put_u32(w, d->n_parts);
+	put_limit(w, &d->limit);
 }
 
 static void put_part(struct writer *w, const struct vmm_part *p)
@@ -152,6 +161,7 @@ static void put_devices(struct writer *w, const struct vmm_config *c)
 	put_bool(w, c->has_vsock);
 	put_fd(w, c->vsock_listen_fd);
 	put_fd(w, c->vsock_broker_fd);
+	put_limit(w, &c->net_limit);
 	put_fd(w, c->ctl_fd);
 	put_fd(w, c->agent_fd);
 	put_fd(w, c->console_fd);
@@ -254,6 +264,16 @@ static void get_text(struct reader *r, char *ret, uint32_t size)
 		fault_set(r, "has a text with a NUL in it");
 }
 
+static void get_limit(struct reader *r, struct vmm_limit *l)
+{
+	l->bytes_per_s = get_u64(r);
+	l->ops_per_s = get_u64(r);
+	l->bytes_burst = get_u64(r);
+	l->ops_burst = get_u64(r);
+	if ((l->bytes_burst && !l->bytes_per_s) || (l->ops_burst && !l->ops_per_s))
+		fault_set(r, "has a burst of what has no limit");
+}
+
 static void get_disk(struct reader *r, struct vmm_disk *d)
 {
 	d->kind = (enum vmm_disk_kind)get_most(r, VMM_DISK_VHD, "has a disk of an unknown kind");
@@ -265,6 +285,7 @@ static void get_disk(struct reader *r, struct vmm_disk *d)
 		d->fds[i] = get_fd(r);
 	d->first_part = get_u32(r);
 	d->n_parts = get_u32(r);
+	get_limit(r, &d->limit);
 }
 
 static void get_part(struct reader *r, struct vmm_part *p)
@@ -309,6 +330,7 @@ static void get_devices(struct reader *r, struct vmm_config *c)
 	c->has_vsock = get_bool(r);
 	c->vsock_listen_fd = get_fd(r);
 	c->vsock_broker_fd = get_fd(r);
+	get_limit(r, &c->net_limit);
 	c->ctl_fd = get_fd(r);
 	c->agent_fd = get_fd(r);
 	c->console_fd = get_fd(r);
@@ -495,7 +517,8 @@ static int net_check(const struct vmm_config *c, struct names *n, struct err *e)
 	static const uint8_t zeros[VMM_MAC_SIZE];
 	bool has_mac = memcmp(c->mac, zeros, sizeof(zeros)) != 0;
 
-	if (!c->has_net && (c->net != VMM_NET_STREAM || has_mac))
+	if (!c->has_net && (c->net != VMM_NET_STREAM || has_mac || c->net_limit.bytes_per_s ||
+			    c->net_limit.ops_per_s))
 		return err_plain(e, EINVAL, "no network, but what it should be");
 	if (c->has_net && (!has_mac || c->mac[0] & 1))
 		return err_plain(e, EINVAL, "the network's address is not one station's");

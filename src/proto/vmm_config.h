@@ -61,6 +61,13 @@ enum vmm_net {
 	VMM_NET_TAP,    /* opened with IFF_NO_PI and IFF_VNET_HDR */
 };
 
+/* So many a second; bursts are done at once after a rest. */
+struct vmm_limit {                       /* all zero: no limit */
+	uint64_t bytes_per_s, ops_per_s; /* 0: no limit of that kind */
+	uint64_t bytes_burst,
+		ops_burst; /* 0: what a second gives; only with a limit of that kind */
+};
+
 struct vmm_disk {
 	enum vmm_disk_kind kind;
 	bool is_readonly;
@@ -70,6 +77,7 @@ struct vmm_disk {
 	int fds[VMM_LAYERS_MAX];
 	uint32_t n_fds;               /* RAW: 1; VHD: 1 to VMM_LAYERS_MAX; else 0 */
 	uint32_t first_part, n_parts; /* CONCAT: of `parts`, after those of the disk before */
+	struct vmm_limit limit;
 };
 
 /* Those of a disk ascend and do not overlap; gaps read as zeros; multiples of VMM_PART_UNIT. */
@@ -100,16 +108,17 @@ struct vmm_config {
 	uint32_t n_parts; /* each is one disk's */
 	struct vmm_share shares[VMM_SHARES_MAX];
 	uint32_t n_shares;
-	bool has_net; /* if not, the three below are 0, -1, zeros */
+	bool has_net; /* if not, the four below are 0, -1, zeros */
 	enum vmm_net net;
-	int net_fd;                /* -1: goes nowhere yet */
-	uint8_t mac[VMM_MAC_SIZE]; /* one station's */
-	bool has_vsock;            /* if not, the two below are -1; they may be in any case */
-	int vsock_listen_fd;       /* a listening stream socket: who calls the guest */
-	int vsock_broker_fd;       /* who connects the guest's calls, see vsock_broker.h */
-	int ctl_fd;                /* stream socket to the driver, see vmm_ctl.h */
-	int agent_fd;              /* stream socket to the agent's port */
-	int console_fd;            /* guest kernel messages; -1: none */
+	int net_fd;                 /* -1: goes nowhere yet */
+	uint8_t mac[VMM_MAC_SIZE];  /* one station's */
+	bool has_vsock;             /* if not, the two below are -1; they may be in any case */
+	int vsock_listen_fd;        /* a listening stream socket: who calls the guest */
+	int vsock_broker_fd;        /* who connects the guest's calls, see vsock_broker.h */
+	struct vmm_limit net_limit; /* of each direction */
+	int ctl_fd;                 /* stream socket to the driver, see vmm_ctl.h */
+	int agent_fd;               /* stream socket to the agent's port */
+	int console_fd;             /* guest kernel messages; -1: none */
 };
 
 /* All zeros, each descriptor -1: what a driver fills in. */

@@ -3,7 +3,8 @@
  * filter_guest.c - which system calls are left to those that serve a guest, and to their threads
  *
  * The lists are short and known: anything else kills the process. A VMM opens nothing; of devices
- * it may ask KVM only. A share's server opens what Landlock lets it.
+ * it may ask KVM, and say to a tap which offloads its guest takes. A share's server opens what
+ * Landlock lets it.
  *
  * A thread's filter comes on top of its process's, and of two verdicts the harder counts. The VMM
  * may therefore add filters, which can only take away.
@@ -11,6 +12,7 @@
  * What io_uring does is not seen here: whoever makes a ring must restrict it to the operations that
  * it is for.
  */
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <sys/socket.h>
@@ -75,21 +77,17 @@ static const int calls_disk[] = {
 	SCMP_SYS(lseek),  SCMP_SYS(fstat),
 };
 
-/* KVM's, of any number; others fail softly. "Not equal" is said bit by bit. */
-static int kvm_add(scmp_filter_ctx c)
+/* KVM's, of any number; what a guest's driver agreed to take, of a tap that is open. */
+static int ioctls_add(scmp_filter_ctx c)
 {
 	const scmp_datum_t type = KVMIO << _IOC_TYPESHIFT;
 	int r = seccomp_rule_add(
 		c, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 		SCMP_A1(SCMP_CMP_MASKED_EQ, _IOC_TYPEMASK << _IOC_TYPESHIFT, type));
 
-	for (unsigned int i = 0; i < _IOC_TYPEBITS && r == 0; i++) {
-		const scmp_datum_t bit = 1U << (_IOC_TYPESHIFT + i);
-
-		r = seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-				     SCMP_A1(SCMP_CMP_MASKED_EQ, bit, ~type & bit));
-	}
-	return r;
+	return r ? r
+		 : seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				    SCMP_A1(SCMP_CMP_EQ, TUNSETOFFLOAD));
 }
 
 int filter_vmm_add(scmp_filter_ctx c)
@@ -103,7 +101,7 @@ int filter_vmm_add(scmp_filter_ctx c)
 	if (r == 0)
 		r = filter_refused_add(c);
 	if (r == 0)
-		r = kvm_add(c);
+		r = ioctls_add(c);
 	if (r == 0) /* to the peer, to no address */
 		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 1,
 				     SCMP_A4(SCMP_CMP_EQ, 0));

@@ -21,6 +21,9 @@ enum vm_driver_caps {
 	VM_CAP_VSOCK = 1 << 5,     /* a socket device behind unix sockets */
 	VM_CAP_RESIZE = 1 << 6,    /* vm_spec.mem_max_bytes; resize and grown */
 	VM_CAP_MAPPED = 1 << 7,    /* disks that are memory of the guest */
+	VM_CAP_TAP = 1 << 8,       /* templates have a network device for a tap that is not there
+				      yet; else taps need a cold boot */
+	VM_CAP_LIMITS = 1 << 9,    /* struct vm_limit */
 };
 
 struct vm_driver_info {

@@ -43,7 +43,9 @@ static const struct field config_fields[] = {
 	CFG(mem_bytes, F_U64),    CFG(mem_max_bytes, F_U64),  CFG(cpus, F_U32),
 	CFG(disk_bytes, F_U64),   CFG(no_template, F_BOOL),   CFG(has_dax, F_BOOL),
 	CFG(driver, F_TEXT),      CFG(kernel, F_TEXT),        CFG(cpu_model, F_TEXT),
-	CFG(vsock, F_STR),
+	CFG(vsock, F_STR),        CFG(tap, F_TEXT),           CFG(ip, F_TEXT),
+	CFG(gateway, F_TEXT),     CFG(mac, F_TEXT),           CFG(disk_bps, F_U64),
+	CFG(disk_iops, F_U64),    CFG(net_bps, F_U64),
 };
 
 static const struct field state_fields[] = {
@@ -52,7 +54,7 @@ static const struct field state_fields[] = {
 	STA(vmm_pid, F_I32),       STA(driver, F_TEXT),     STA(accel, F_TEXT),
 	STA(accel_reason, F_TEXT), STA(boot, F_TEXT),       STA(template_key, F_TEXT),
 	STA(kernel, F_TEXT),       STA(ip, F_TEXT),         STA(mac, F_TEXT),
-	STA(boot_reason, F_TEXT),
+	STA(boot_reason, F_TEXT),  STA(gateway, F_TEXT),
 };
 
 struct list_field {

@@ -75,7 +75,12 @@ struct machine_config {
 	struct machine_mount *mounts;
 	uint32_t n_mounts;
 	struct strv dns, extra_hosts; /* "name:ip" */
-	bool has_network;             /* --network default or none */
+	bool has_network;             /* --network, but none */
+	char tap[16];                 /* --network tap:NAME; "" is passt's network */
+	char ip[20], gateway[16];     /* "192.0.2.7/24"; only with a tap; "" asks by DHCP */
+	char mac[18];                 /* "": made of the id */
+	uint64_t disk_bps, disk_iops; /* of each disk, a second; 0: as many as there may be */
+	uint64_t net_bps;             /* bytes a second, in each direction */
 	uint64_t mem_bytes;           /* 0: default */
 	uint64_t mem_max_bytes;       /* that it may grow to; 0: it does not grow */
 	uint32_t cpus;                /* 0: default */
@@ -103,7 +108,7 @@ struct machine_state {
 	char kernel[64];            /* that it ran */
 	struct machine_port *ports; /* as published, host_port filled in */
 	uint32_t n_ports;
-	char ip[46], mac[18];
+	char ip[46], gateway[46], mac[18];
 };
 
 void machine_config_done(struct machine_config *c);

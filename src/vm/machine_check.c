@@ -7,6 +7,7 @@
 
 #include "disk.h"
 #include "machine.h"
+#include "machine_net.h"
 #include "vm_spec.h"
 #include "volume.h"
 
@@ -15,6 +16,7 @@
 #define HOSTNAME_MAX    63U /* one label; RFC 1123 */
 #define HOSTNAME_FQ_MAX 253U
 #define PATH_LIMIT      4096U
+#define BPS_MIN         4096U /* less, and a machine's start seems to hang */
 
 static bool name_is_valid(const char *n)
 {
@@ -165,6 +167,9 @@ static int numbers_check(const struct machine_config *c, struct err *e)
 				 DISK_SIZE_MIN >> 20, DISK_SIZE_MAX >> 30);
 	if (vm_cpu_model_check(c->cpu_model, e) < 0)
 		return -e->code;
+	if ((c->disk_bps && c->disk_bps < BPS_MIN) || (c->net_bps && c->net_bps < BPS_MIN))
+		return err_plain(e, EINVAL, "--disk-bps and --net-bps are from %u bytes a second",
+				 BPS_MIN);
 	if (c->stop_timeout_s < -1)
 		return err_plain(e, EINVAL, "invalid stop timeout %" PRId32, c->stop_timeout_s);
 	return 0;
@@ -191,7 +196,8 @@ int machine_config_check(const struct machine_config *c, struct err *e)
 	if (c->vsock && !path_is_absolute(c->vsock))
 		return err_plain(e, EINVAL, "invalid --vsock \"%s\": not an absolute path",
 				 c->vsock);
-	if (numbers_check(c, e) < 0 || lists_check(c, e) < 0 || ports_check(c, e) < 0)
+	if (numbers_check(c, e) < 0 || lists_check(c, e) < 0 || ports_check(c, e) < 0 ||
+	    machine_net_check(c, e) < 0)
 		return -e->code;
 	return mounts_check(c, e);
 }

@@ -123,6 +123,8 @@ int vm_spec_check(const struct vm_spec *s, struct err *e)
 	for (uint32_t i = 0; i < s->n_disks; i++)
 		if (disk_check(&s->disks[i], i, e) < 0)
 			return -e->code;
+	if (s->net_is_tap && !s->has_net)
+		return err_plain(e, EINVAL, "a tap, but no network device");
 	if (boot_check(s, e) < 0)
 		return -e->code;
 	return shares_check(s, e);

@@ -42,6 +42,10 @@ struct vm_disk_part { /* ascending, no overlap; gaps read as zeros; all multiple
 	uint64_t disk_off, file_off, len;
 };
 
+struct vm_limit {                        /* a second; VM_CAP_LIMITS */
+	uint64_t bytes_per_s, ops_per_s; /* 0: no limit */
+};
+
 struct vm_disk {
 	enum vm_disk_kind kind;
 	bool is_readonly;
@@ -53,6 +57,7 @@ struct vm_disk {
 	uint32_t n_parts;
 	int layers[VM_LAYERS_MAX]; /* VM_DISK_VHD, borrowed */
 	uint32_t n_layers;
+	struct vm_limit limit;
 };
 
 struct vm_share { /* a virtio-fs device; the server is at the other end of the socket */
@@ -89,11 +94,13 @@ struct vm_spec {
 	struct vm_disk disks[VM_DISKS_MAX];
 	uint32_t n_disks; /* slot i is the guest's i-th virtio disk, in template and clone alike */
 	struct vm_share shares[VM_SHARES_MAX];
-	uint32_t n_shares;   /* in template and clone alike, as the tags */
-	bool has_net;        /* there is a network device ... */
-	int net_fd;          /* ... and its stream socket (passt's framing); -1: goes nowhere */
-	bool has_vsock;      /* there is a socket device; the two below may be -1 */
-	int vsock_listen_fd; /* listening stream socket: who calls the guest */
+	uint32_t n_shares; /* in template and clone alike, as the tags */
+	bool has_net;      /* there is a network device ... */
+	bool net_is_tap;   /* ... of the kind that is connected to a tap, */
+	int net_fd;        /* a tap, or a stream socket (passt's framing); -1: goes nowhere */
+	struct vm_limit net_limit; /* of each direction */
+	bool has_vsock;            /* there is a socket device; the two below may be -1 */
+	int vsock_listen_fd;       /* listening stream socket: who calls the guest */
 	int vsock_broker_fd; /* SOCK_SEQPACKET: asked for what the guest calls, vsock_broker.h */
 	int agent_fd;        /* stream socket to the agent's port */
 	int console_fd;      /* guest kernel messages; -1: none */

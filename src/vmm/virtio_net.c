@@ -6,12 +6,15 @@
  * virtio_net_tx.c.
  * Invariants: I1 the descriptor is watched for what would be done only.  I2 with fd -1 nothing of a
  *   peer is left: no bytes, no watch.
+ * A tap needs two things said: the size of the header, before the process shuts itself in, and what
+ * the driver has agreed to take, later; for that its filter has TUNSETOFFLOAD.
  * Threads: all but config, save, load and reset run on the event thread, with the device's lock.
  * Memory: none allocated after virtio_net_new(), but for a watch in virtio_net_attach().
  */
 #include "virtio_net.h"
 
 #include <linux/if_tun.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -170,11 +173,11 @@ static void net_kick(struct virtio_device *d, unsigned int queue)
 
 	if (!is_running(n))
 		return;
-	if (queue == NET_QUEUE_RX) {
+	if (queue == NET_QUEUE_TX) {
+		net_from_guest(n);
+	} else if (!(n->events & (uint32_t)EPOLLIN)) { /* else the peer's frames wake us */
 		n->rx.is_starved = false;
 		net_to_guest(n);
-	} else {
-		net_from_guest(n);
 	}
 	peer_watch(n);
 }
@@ -259,17 +262,26 @@ static const struct virtio_device_ops net_ops = {
 	.free = net_free,
 };
 
+int virtio_net_tap_prepare(int fd, struct err *e)
+{
+	const unsigned int want = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+	int hdr_size = NET_HDR_SIZE;
+	struct ifreq r = { 0 };
+
+	if (ioctl(fd, TUNGETIFF, &r) < 0 || ((unsigned int)r.ifr_flags & want) != want)
+		return err_plain(e, EINVAL, "not a tap with IFF_NO_PI and IFF_VNET_HDR");
+	return ioctl(fd, TUNSETVNETHDRSZ, &hdr_size) < 0 ? err_set(e, errno, "header of the tap")
+							 : 0;
+}
+
 static int peer_check(const struct virtio_net *n, int fd, struct err *e)
 {
-	int type = 0, hdr_size = NET_HDR_SIZE;
+	int type = 0;
 	socklen_t len = sizeof(type);
 
-	if (n->kind == NET_STREAM) {
-		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM)
-			return err_plain(e, EINVAL, "network: the peer is not a stream socket");
-	} else if (ioctl(fd, TUNSETVNETHDRSZ, &hdr_size) < 0 && errno != ENOTTY) {
-		return err_set(e, errno, "network: header of the tap"); /* ENOTTY: tests */
-	}
+	if (n->kind == NET_STREAM &&
+	    (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM))
+		return err_plain(e, EINVAL, "network: the peer is not a stream socket");
 	if (fd_set_nonblock(fd, true) < 0)
 		return err_set(e, errno, "network: peer");
 	return 0;

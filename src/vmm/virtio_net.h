@@ -23,7 +23,8 @@ struct virtio_device;
 
 enum net_kind {
 	NET_STREAM,
-	NET_TAP, /* opened with IFF_NO_PI and IFF_VNET_HDR; offloads and header are set here */
+	NET_TAP, /* one that virtio_net_tap_prepare() knows; offloads are set when a driver is there
+		  */
 };
 
 struct net_spec {
@@ -32,6 +33,9 @@ struct net_spec {
 	int fd; /* -1: no peer yet; the link is up nevertheless */
 	struct rate_limit_options to_guest, from_guest;
 };
+
+/* Check that it is a tap as it must be (-EINVAL), and choose its header's size. */
+must_check int virtio_net_tap_prepare(int fd, struct err *e);
 
 /* Takes spec->fd and makes it nonblocking; on failure it stays the caller's. A stream's peer that
  * hangs up, or sends frames that cannot be, is closed, and the guest's link goes down. -EINVAL: a

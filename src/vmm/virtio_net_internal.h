@@ -30,6 +30,7 @@
 #define NET_FRAME_MIN    14U
 #define NET_FRAME_MAX    65550U
 #define NET_LENGTH_SIZE  4U
+#define NET_HELD_MAX     64U /* buffers of the guest that a frame may be read into */
 
 struct net_rx {
 	uint8_t data[128U << 10]; /* from the peer: [start, end) */

@@ -99,6 +99,83 @@ static bool frame_get(struct virtio_net *n, struct net_frame *f)
 	return false;
 }
 
+/*
+ * ---- a tap's frames, read into the guest's buffers ----
+ *
+ * Only while there is room for the longest frame: so the kernel never has to cut one. All else goes
+ * by the buffer.
+ */
+
+struct net_held { /* taken from the ring, in its order */
+	struct iovec iov[NET_HELD_MAX];
+	uint16_t heads[NET_HELD_MAX];
+	uint16_t n;
+	size_t len;
+};
+
+static bool held_fill(struct virtq *q, struct net_held *h)
+{
+	struct virtq_chain c;
+
+	while (h->len < NET_HDR_SIZE + NET_FRAME_MAX) {
+		if (h->n == NET_HELD_MAX || virtq_pop(q, &c) <= 0)
+			return false;
+		if (c.n_out > 0 || c.n_in != 1 || c.len_in < NET_HDR_SIZE) {
+			virtq_unpop(q, 1);
+			return false;
+		}
+		h->heads[h->n] = c.head;
+		h->iov[h->n++] = c.iov[0];
+		h->len += c.iov[0].iov_len;
+	}
+	return true;
+}
+
+/* The first buffers have a frame of `len` bytes, with its header. */
+static void held_give(struct virtq *q, struct net_held *h, size_t len)
+{
+	struct virtq_used used[NET_HELD_MAX];
+	uint16_t n = 0;
+
+	for (; len > 0; n++) {
+		size_t part = MIN_OF(len, h->iov[n].iov_len);
+
+		used[n] = (struct virtq_used){ h->heads[n], (uint32_t)part };
+		h->len -= h->iov[n].iov_len;
+		len -= part;
+	}
+	put_le16((uint8_t *)h->iov[0].iov_base + NET_HDR_BUFFERS, n);
+	virtq_push_many(q, used, n);
+	h->n = (uint16_t)(h->n - n);
+	memmove(h->iov, h->iov + n, h->n * sizeof(h->iov[0]));
+	memmove(h->heads, h->heads + n, h->n * sizeof(h->heads[0]));
+}
+
+/* At most NET_WAKE_FRAMES of them, counted in `io_n`; false when there is no more to do now. */
+static bool frames_direct(struct virtio_net *n, unsigned int *io_n)
+{
+	struct virtq *q = &n->dev.queues[NET_QUEUE_RX];
+	struct net_held h;
+	ssize_t got = 1;
+
+	h.n = 0;
+	h.len = 0;
+	while (*io_n < NET_WAKE_FRAMES && held_fill(q, &h)) {
+		got = readv(n->fd, h.iov, h.n);
+		if (got <= 0)
+			break;
+		(*io_n)++;
+		if (got >= (ssize_t)(NET_HDR_SIZE + NET_FRAME_MIN) &&
+		    (size_t)got <= NET_HDR_SIZE + NET_FRAME_MAX)
+			held_give(q, &h, (size_t)got); /* I1; else it is dropped */
+	}
+	if (!q->is_broken)
+		virtq_unpop(q, h.n);
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+		net_peer_lost(n);
+	return got > 0;
+}
+
 /* Write it to as many of the guest's buffers as it takes: 1 when all of it was written. Else
  * nothing was taken; 0: the guest may give more buffers, -EMSGSIZE: it cannot. */
 static int frame_scatter(struct virtio_net *n, struct net_frame *f)
@@ -179,12 +256,16 @@ bool net_rx_is_wanted(const struct virtio_net *n)
 
 void net_to_guest(struct virtio_net *n)
 {
+	bool goes_on = true;
 	unsigned int i = 0;
 
 	n->rx.is_limited = false;
 	if (!net_rx_is_wanted(n))
 		return;
-	while (i < NET_WAKE_FRAMES && frame_to_guest(n))
+	if (n->kind == NET_TAP && (n->dev.agreed & NET_F_MRG_RXBUF) && n->rx.start == n->rx.end &&
+	    !rate_limit_is_on(&n->rx.limit))
+		goes_on = frames_direct(n, &i);
+	while (goes_on && i < NET_WAKE_FRAMES && frame_to_guest(n))
 		i++;
 	if (i == NET_WAKE_FRAMES)
 		loop_timer_arm(n->rx.again, 0); /* frames that we have read wake nobody */

@@ -97,6 +97,8 @@ static int net_attach(struct vmm_control *c, int fd, struct err *e)
 {
 	if (!c->m->net)
 		return err_plain(e, ENOENT, "the machine has no network");
+	if (c->m->c->net == VMM_NET_TAP) /* nothing can be asked of it any more */
+		return err_plain(e, ENOTSUP, "a tap is there from the start");
 	return virtio_net_attach(c->m->net, fd, e) < 0 ? -e->code : 1;
 }
 

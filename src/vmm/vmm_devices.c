@@ -32,6 +32,12 @@ static int console_make(struct machine *m, struct err *e)
 	return machine_slot_add(m, d, e);
 }
 
+static struct rate_limit_options limit_of(const struct vmm_limit *l)
+{
+	return (struct rate_limit_options){ l->bytes_per_s, l->ops_per_s, l->bytes_burst,
+					    l->ops_burst };
+}
+
 /* ---- disks ---- */
 
 static int concat_open(const struct machine *m, const struct vmm_disk *d, struct blk_back **ret,
@@ -140,7 +146,9 @@ static int mapped_make(struct machine *m, const struct vmm_disk *c, struct err *
 static int disk_make(struct machine *m, uint32_t i, struct err *e)
 {
 	const struct vmm_disk *c = &m->c->disks[i];
-	struct virtio_blk_options o = { .kind = BLK_ENGINE_AUTO, .starts_later = true };
+	struct virtio_blk_options o = { .kind = BLK_ENGINE_AUTO,
+					.starts_later = true,
+					.limit = limit_of(&c->limit) };
 	struct virtio_device *d;
 	struct blk_back *back;
 	char serial[16];
@@ -164,11 +172,15 @@ static int disk_make(struct machine *m, uint32_t i, struct err *e)
 static int net_make(struct machine *m, struct err *e)
 {
 	struct net_spec spec = { .kind = m->c->net == VMM_NET_TAP ? NET_TAP : NET_STREAM,
-				 .fd = m->c->net_fd };
+				 .fd = m->c->net_fd,
+				 .to_guest = limit_of(&m->c->net_limit),
+				 .from_guest = limit_of(&m->c->net_limit) };
 
 	if (!m->c->has_net)
 		return 0;
 	memcpy(spec.mac, m->c->mac, sizeof(spec.mac));
+	if (spec.kind == NET_TAP && spec.fd >= 0 && virtio_net_tap_prepare(spec.fd, e) < 0)
+		return err_wrap(e, "network");
 	if (virtio_net_new(m->loop, &spec, &m->net, e) < 0)
 		return err_wrap(e, "network");
 	return machine_slot_add(m, m->net, e);

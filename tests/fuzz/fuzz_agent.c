@@ -76,6 +76,7 @@ static void small_try(const struct agent_frame *f, struct buf *out, struct err *
 	struct ctl_attach attach;
 	struct ctl_memory memory;
 	uint64_t bytes;
+	struct agent_lease lease;
 	uint32_t v = 0;
 	uint16_t a = 0, b = 0;
 	bool oom;
@@ -95,6 +96,8 @@ static void small_try(const struct agent_frame *f, struct buf *out, struct err *
 		rc = ctl_put_memory_is(out, &memory);
 	else if (f->type == AGENT_SIGNAL && agent_get_u32(f->payload, &v, e) == 0)
 		rc = agent_put_u32(out, f->type, f->stream, v);
+	else if (f->type == AGENT_LEASE && agent_get_lease(f->payload, &lease, e) == 0)
+		rc = agent_put_lease(out, &lease);
 	else if (f->type == AGENT_EXITED)
 		MUST((agent_get_exited(f->payload, &v, &oom, e) == 0) == (f->payload.len == 8));
 	if (rc == 0)

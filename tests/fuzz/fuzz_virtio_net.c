@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* fuzz_virtio_net.c - a network device's rings, and the bytes of its peer */
+/*
+ * fuzz_virtio_net.c - a network device's rings, and the bytes of its peer
+ *
+ * The lowest bit of the last byte says whether that is a stream or a tap, in whose place is a
+ * socket that keeps messages apart.
+ */
 #include "fuzz_rings.h"
 
 #include <sys/socket.h>
@@ -9,6 +14,7 @@
 struct host {
 	struct loop *loop;
 	struct guest_driver g;
+	bool is_tap;
 	int fd;
 	/* What the peer has got: it is always frames, whatever the guest does. */
 	uint8_t head[4];
@@ -19,8 +25,10 @@ static int peer_pair(struct host *h)
 {
 	int pair[2], small = 1;
 
-	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
-	MUST(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)) == 0);
+	MUST(socketpair(AF_UNIX,
+			(h->is_tap ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			0, pair) == 0);
+	MUST(h->is_tap || setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)) == 0);
 	h->fd = pair[1];
 	h->n_head = h->left = 0;
 	return pair[0];
@@ -28,7 +36,7 @@ static int peer_pair(struct host *h)
 
 static void host_start(struct host *h)
 {
-	struct net_spec spec = { .mac = { 2, 1 }, .kind = NET_STREAM };
+	struct net_spec spec = { .mac = { 2, 1 }, .kind = h->is_tap ? NET_TAP : NET_STREAM };
 	struct virtio_device *d;
 	struct err e = { 0 };
 
@@ -65,7 +73,8 @@ static void peer_reads(struct host *h)
 	ssize_t n;
 
 	while ((n = read(h->fd, data, sizeof(data))) > 0) {
-		frames_check(h, data, (size_t)n);
+		if (!h->is_tap)
+			frames_check(h, data, (size_t)n);
 		loop_turn(h->loop, 0);
 	}
 }
@@ -77,7 +86,7 @@ static void frame_send(struct host *h, struct rings_input *in)
 	uint8_t raw[4 + 255] = { 0, 0, 0, (uint8_t)len };
 
 	memcpy(raw + 4, data, len);
-	(void)!send(h->fd, raw, 4 + len, MSG_NOSIGNAL);
+	(void)!send(h->fd, raw + (h->is_tap ? 4 : 0), len + (h->is_tap ? 0 : 4), MSG_NOSIGNAL);
 	loop_turn(h->loop, 0);
 }
 
@@ -115,7 +124,7 @@ static void op(struct host *h, struct rings_input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct rings_input in = { data, len };
-	struct host h = { 0 };
+	struct host h = { .is_tap = len > 0 && data[len - 1] & 1 };
 
 	host_start(&h);
 	for (unsigned int i = 0; i < 256 && in.left > 0; i++) {

@@ -328,7 +328,7 @@ static int kvm_driver_probe(struct vm_driver_info *ret, struct err *e)
 const struct vm_driver_ops kvm_driver = {
 	.name = "kvm",
 	.caps = VM_CAP_TEMPLATE | VM_CAP_SHARES | VM_CAP_VHD | VM_CAP_FUSE | VM_CAP_CPU_MODEL |
-		VM_CAP_VSOCK | VM_CAP_RESIZE | VM_CAP_MAPPED,
+		VM_CAP_VSOCK | VM_CAP_RESIZE | VM_CAP_MAPPED | VM_CAP_TAP | VM_CAP_LIMITS,
 	.program = KVM_PROGRAM,
 	.probe = kvm_driver_probe,
 	.launch = kvm_launch,

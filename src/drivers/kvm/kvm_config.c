@@ -59,6 +59,11 @@ _Static_assert(VM_MAPPED_UNIT == VMM_MAPPED_UNIT && VM_MAPPED_MIN == VMM_MAPPED_
 		       VM_MAPPED_MAX == VMM_MAPPED_MAX,
 	       "what a spec may have is what caisson-vmm takes");
 
+static struct vmm_limit limit_of(const struct vm_limit *l)
+{
+	return (struct vmm_limit){ .bytes_per_s = l->bytes_per_s, .ops_per_s = l->ops_per_s };
+}
+
 static int disk_add(struct kvm_config *k, const struct vm_disk *from, struct err *e)
 {
 	struct vmm_disk *d = &k->c.disks[k->c.n_disks++];
@@ -66,6 +71,7 @@ static int disk_add(struct kvm_config *k, const struct vm_disk *from, struct err
 
 	d->is_readonly = from->is_readonly;
 	d->is_mapped = from->is_mapped;
+	d->limit = limit_of(&from->limit);
 	d->size = from->kind == VM_DISK_EMPTY ? 0 : from->size;
 	switch (from->kind) {
 	case VM_DISK_EMPTY:
@@ -168,8 +174,9 @@ int kvm_config_make(const struct vm_spec *s, int ctl_fd, struct kvm_config *ret,
 	shares_set(k, s);
 	if (s->has_net) {
 		k->c.has_net = true;
-		k->c.net = VMM_NET_STREAM;
+		k->c.net = s->net_is_tap ? VMM_NET_TAP : VMM_NET_STREAM;
 		k->c.net_fd = fd_add(k, s->net_fd);
+		k->c.net_limit = limit_of(&s->net_limit);
 		memcpy(k->c.mac, template_mac, sizeof(template_mac));
 	}
 	if (s->has_vsock) {

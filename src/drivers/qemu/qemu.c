@@ -134,7 +134,7 @@ static int qemu_launch(const struct vm_spec *s, const struct vm_driver_info *i, 
 	qmp_init(&q->qmp, TAKE_FD(qmp[0]));
 	q->idle_net_fd = TAKE_FD(idle[0]);
 	q->is_restored = s->boot == VM_BOOT_RESTORE;
-	if (s->has_net && s->boot == VM_BOOT_COLD)
+	if (s->has_net && !s->net_is_tap && s->boot == VM_BOOT_COLD)
 		link_raise(q);
 	*ret = TAKE_PTR(q);
 	rc = 0;

@@ -234,7 +234,10 @@ static int net_add(struct qemu_argv *a, const struct vm_spec *s, const struct qe
 		return 0;
 	STEP(n = fd_add(a, s->net_fd >= 0 ? s->net_fd : x->idle_net_fd));
 	ARG("-netdev");
-	ARG("stream,id=net0,server=off,addr.type=fd,addr.str=%d", n);
+	if (s->net_is_tap && s->net_fd >= 0)
+		ARG("tap,id=net0,vhost=off,fd=%d", n);
+	else
+		ARG("stream,id=net0,server=off,addr.type=fd,addr.str=%d", n);
 	ARG("-device");
 	ARG("virtio-net-device,netdev=net0,mac=" TEMPLATE_MAC);
 	return rc;

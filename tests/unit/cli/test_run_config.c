@@ -113,11 +113,42 @@ static void networks(void **state)
 	}
 }
 
+static void taps_and_limits(void **state)
+{
+	const struct run_options o = { .network = "tap:br-a.7",
+				       .ip = "192.0.2.7/24",
+				       .gateway = "192.0.2.1",
+				       .mac = "02:00:00:00:00:01",
+				       .disk_bps = "10m",
+				       .net_bps = "1g",
+				       .disk_iops = 500 };
+	struct machine_config c = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(make(&o, &c, &e), 0);
+	assert_true(c.has_network && c.disk_bps == 10U << 20 && c.net_bps == 1U << 30 &&
+		    c.disk_iops == 500);
+	assert_string_equal(c.tap, "br-a.7");
+	assert_string_equal(c.ip, "192.0.2.7/24");
+	assert_string_equal(c.gateway, "192.0.2.1");
+	assert_string_equal(c.mac, "02:00:00:00:00:01");
+	machine_config_done(&c);
+}
+
 static void refusals(void **state)
 {
 	char name[200];
 	struct run_options t[] = {
 		{ .memory = "much" },
+		{ .network = "tap:" },
+		{ .network = "tap:sixteen-letters-" },
+		{ .ip = "255.255.255.255/255 " },
+		{ .gateway = "255.255.255.255 " },
+		{ .mac = "02:00:00:00:00:000" },
+		{ .disk_bps = "fast" },
+		{ .net_bps = "-1" },
+		{ .disk_iops = -1 },
 		{ .cpus = "0" },
 		{ .cpu_model = "a-name-of-16-byte" },
 		{ .stop_signal = "SIGNOPE" },
@@ -245,6 +276,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything),
 		cmocka_unit_test(networks),
+		cmocka_unit_test(taps_and_limits),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(consoles),
 		cmocka_unit_test_setup_teardown(directory_of_vsock_is_there, temp_dir_setup,

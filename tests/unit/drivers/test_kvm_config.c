@@ -37,7 +37,8 @@ static struct vm_spec spec(void)
 			     .fd = -1,
 			     .size = 8192,
 			     .layers = { 14, 15 },
-			     .n_layers = 2 },
+			     .n_layers = 2,
+			     .limit = { 7, 8 } },
 			   { .kind = VM_DISK_EMPTY, .fd = -1, .size = 512 },
 			   { .kind = VM_DISK_RAW, .fd = 16, .size = 512 } },
 		.n_disks = 4,
@@ -48,6 +49,7 @@ static struct vm_spec spec(void)
 		.has_vsock = true,
 		.vsock_listen_fd = 20,
 		.vsock_broker_fd = 21,
+		.net_limit = { .bytes_per_s = 9 },
 		.agent_fd = 12,
 		.console_fd = 19,
 	};
@@ -88,6 +90,24 @@ static void round_trip(void **state)
 	assert_true(c.mem_bytes == 512 << 20 && c.mem_max_bytes == 0);
 	for (size_t i = 0; i < VMM_FD_FIRST; i++)
 		assert_int_equal(k.fds[i], -1);
+	assert_true(c.disks[1].limit.bytes_per_s == 7 && c.disks[1].limit.ops_per_s == 8);
+	assert_true(c.net_limit.bytes_per_s == 9 && c.net_limit.bytes_burst == 0);
+}
+
+/* A template's device is of the kind that its clones need; they alone have the tap. */
+static void tap(void **state)
+{
+	static struct kvm_config k;
+	struct vm_spec s = spec();
+	struct err e = { 0 };
+
+	(void)state;
+	s.net_is_tap = true;
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
+	assert_true(k.c.net == VMM_NET_TAP && k.fds[k.c.net_fd] == 18);
+	s.net_fd = -1;
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
+	assert_true(k.c.has_net && k.c.net == VMM_NET_TAP && k.c.net_fd == -1);
 }
 
 /* A kernel that is to grow is told what to do with it; a template's has been told. */
@@ -240,8 +260,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trip),  cmocka_unit_test(restored),
 		cmocka_unit_test(share_slots), cmocka_unit_test(models),
-		cmocka_unit_test(grows),       cmocka_unit_test(too_many),
-		cmocka_unit_test(mapped),      cmocka_unit_test(refused)
+		cmocka_unit_test(grows),       cmocka_unit_test(tap),
+		cmocka_unit_test(too_many),    cmocka_unit_test(mapped),
+		cmocka_unit_test(refused)
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

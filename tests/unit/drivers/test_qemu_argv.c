@@ -134,6 +134,11 @@ static void restored(void **state)
 	assert_int_equal(fd_after(&a, &text, "addr.str="), 23);
 	has(&text, ",share=on]");
 	qemu_argv_done(&a);
+	s.net_is_tap = true;
+	build(&s, &tcg, &a, &text);
+	assert_int_equal(fd_after(&a, &text, "[tap,id=net0,vhost=off,fd="), 23);
+	has_not(&text, "addr.str=");
+	qemu_argv_done(&a);
 }
 
 /* Template and clone must have the same devices, in the same order. */

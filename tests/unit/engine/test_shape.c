@@ -20,7 +20,7 @@ static void spec_is_nearly_whole(void **state)
 	struct template_want w = { .mem_bytes = SHAPE_MEM_DEFAULT,
 				   .mem_max_bytes = 1ULL << 30,
 				   .cpus = 2,
-				   .has_net = true,
+				   .net = TEMPLATE_NET_STREAM,
 				   .has_vsock = true };
 	struct vm_spec a, b, other;
 	struct err e = { 0 };
@@ -31,7 +31,7 @@ static void spec_is_nearly_whole(void **state)
 	shape_spec(&w, "ff3456789abc", &other);
 	assert_int_equal(a.cpus, 2);
 	assert_true(a.mem_bytes == SHAPE_MEM_DEFAULT && a.mem_max_bytes == 1ULL << 30);
-	assert_true(a.has_net && a.net_fd == -1);
+	assert_true(a.has_net && !a.net_is_tap && a.net_fd == -1);
 	assert_true(a.has_vsock && a.vsock_listen_fd == -1 && a.vsock_broker_fd == -1);
 	assert_int_equal(a.n_disks, TEMPLATE_DISK_COUNT + TEMPLATE_DISK_SPARE);
 	assert_true(a.disks[TEMPLATE_DISK_IMAGE].is_readonly);
@@ -141,6 +141,7 @@ static void options_need_a_driver(void **state)
 		{ "--cpu-model", { .cpu_model = "baseline-v2" } },
 		{ "--memory-max", { .mem_max_bytes = 1ULL << 30 } },
 		{ "--dax", { .has_dax = true } },
+		{ "--net-bps", { .net_bps = 1 } },
 		{ NULL, { .cpu_model = "host" } },
 		{ NULL, { .mem_bytes = 1 } },
 	};
@@ -166,6 +167,7 @@ static void text_both_ways(void **state)
 	static const char *const texts[] = {
 		"512M,1cpu,nonet",
 		"64M,32cpu,net",
+		"64M,1cpu,tap",
 		"2048M,4cpu,net,2shares,vsock,cpu=baseline-v3",
 		"2M,1cpu,nonet,2048Mmax,vsock,dax",
 	};

@@ -27,9 +27,11 @@ static void hosts(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
 		struct machine_config c = { .has_network = t[i].has_network,
 					    .extra_hosts = { extra, 2 } };
+		struct net_plan p;
 		auto_buf b = { 0 };
 
-		assert_int_equal(etc_hosts(&c, t[i].hostname, &b), 0);
+		net_plan_make(&c, 0, &p);
+		assert_int_equal(etc_hosts(&c, &p, t[i].hostname, &b), 0);
 		assert_non_null(strstr(b.data, t[i].want));
 		assert_null(strstr(b.data, t[i].not ));
 		assert_non_null(strstr(b.data, "1.2.3.4\tdb\n"));
@@ -58,26 +60,54 @@ static void resolv_conf(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
 		struct machine_config c = { .has_network = true };
+		struct net_plan p;
 		auto_buf b = { 0 };
 
 		if (t[i].own)
 			c.dns = (struct strv){ dns, 2 };
-		assert_int_equal(etc_resolv_conf(&c, t[i].host, &b), 0);
+		net_plan_make(&c, 0, &p);
+		assert_int_equal(etc_resolv_conf(&c, &p, t[i].host, &b), 0);
 		assert_string_equal(b.data, t[i].want);
 	}
 }
 
+/* On a tap the guest has the network's own servers, or the host's. */
+static void on_a_tap(void **state)
+{
+	static const char host[] = "nameserver 127.0.0.53\nsearch a\nnameserver 192.0.2.9\n"
+				   "nameserver ::1\nnameserver 2001:db8::1\n";
+	struct machine_config c = { .has_network = true, .tap = "tap0" };
+	struct net_plan p = { .dns = { 0xc0000201, 0xc0000202 } };
+	auto_buf resolv = { 0 };
+	auto_buf other = { 0 };
+	auto_buf hosts = { 0 };
+
+	(void)state;
+	assert_int_equal(etc_resolv_conf(&c, &p, host, &resolv), 0);
+	assert_string_equal(resolv.data, "search a\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n");
+	p.dns[0] = 0;
+	assert_int_equal(etc_resolv_conf(&c, &p, host, &other), 0);
+	assert_string_equal(other.data, "search a\nnameserver 192.0.2.9\nnameserver 2001:db8::1\n");
+	assert_int_equal(etc_hosts(&c, &p, "web", &hosts), 0);
+	assert_null(strstr(hosts.data, "web")); /* it has no address that is known */
+	hosts.len = 0;
+	p.ip = 0xc0000207;
+	assert_int_equal(etc_hosts(&c, &p, "web", &hosts), 0);
+	assert_non_null(strstr(hosts.data, "192.0.2.7\tweb\n"));
+}
+
 static void without_network(void **state)
 {
+	const struct net_plan none = { 0 };
 	struct machine_config c = { 0 };
 	auto_buf b = { 0 };
 	struct buf small = BUF_LIMIT(10);
 
 	(void)state;
-	assert_int_equal(etc_resolv_conf(&c, "search a\nnameserver 1.1.1.1\n", &b), 0);
+	assert_int_equal(etc_resolv_conf(&c, &none, "search a\nnameserver 1.1.1.1\n", &b), 0);
 	assert_null(strstr(b.data, "nameserver"));
-	assert_int_equal(etc_resolv_conf(&c, "", &small), -EFBIG);
-	assert_int_equal(etc_hosts(&c, "h", &small), -EFBIG);
+	assert_int_equal(etc_resolv_conf(&c, &none, "", &small), -EFBIG);
+	assert_int_equal(etc_hosts(&c, &none, "h", &small), -EFBIG);
 	buf_done(&small);
 }
 
@@ -86,6 +116,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hosts),
 		cmocka_unit_test(resolv_conf),
+		cmocka_unit_test(on_a_tap),
 		cmocka_unit_test(without_network),
 	};
 

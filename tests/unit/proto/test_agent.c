@@ -306,6 +306,34 @@ static void small_payloads(void **state)
 	assert_true(v == 137 && oom);
 }
 
+static void leases(void **state)
+{
+	static const struct {
+		size_t at, len;
+		uint8_t value;
+	} bad[] = { { 8, 24, 33 }, { 8, 24, 0 }, { 11, 24, 1 }, { 0, 23, 1 },
+		    { 0, 0, 1 },   { 0, 25, 1 }, { 3, 24, 0 } }; /* the last: no address */
+	const struct agent_lease l = { 0x0a000000, 0x0a000001, 24, { 1, 2, UINT32_MAX } };
+	struct agent_lease got;
+	struct err e = { 0 };
+	auto_buf b = { 0 };
+
+	(void)state;
+	assert_int_equal(agent_put_lease(&b, &l), 0);
+	assert_int_equal(agent_get_lease(only_frame(&b).payload, &got, &e), 0);
+	assert_true(got.ip == l.ip && got.gateway == l.gateway && got.prefix_len == 24);
+	assert_memory_equal(got.dns, l.dns, sizeof(got.dns));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		uint8_t raw[25] = { 0 };
+
+		memcpy(raw, only_frame(&b).payload.data, 24);
+		raw[bad[i].at] = bad[i].value;
+		if (agent_get_lease((struct agent_bytes){ raw, (uint32_t)bad[i].len }, &got, &e) !=
+		    -EPROTO)
+			fail_msg("row %zu", i);
+	}
+}
+
 static void texts_are_escaped_and_cut(void **state)
 {
 	static const char raw[] = "no\x1b[2J \x7f\n\xc3\xa4";
@@ -351,6 +379,7 @@ int main(void)
 		cmocka_unit_test(disk_sources),
 		cmocka_unit_test(run_refused),
 		cmocka_unit_test(small_payloads),
+		cmocka_unit_test(leases),
 		cmocka_unit_test(texts_are_escaped_and_cut),
 	};
 

@@ -56,6 +56,8 @@ static void base_fill(void)
 	conf.has_vsock = true;
 	conf.vsock_listen_fd = 16;
 	conf.vsock_broker_fd = 17;
+	conf.net_limit = (struct vmm_limit){ .bytes_per_s = 1000000 };
+	conf.disks[1].limit = (struct vmm_limit){ 1, 2, 3, UINT64_MAX };
 	conf.ctl_fd = 4;
 	conf.agent_fd = 5;
 	conf.console_fd = 6;
@@ -143,6 +145,10 @@ static void cold_both_ways(void **state)
 	assert_string_equal(got.shares[0].tag, "home");
 	assert_true(got.shares[1].sock_fd == 43);
 	assert_true(got.has_net && got.net == VMM_NET_TAP && got.net_fd == 14);
+	assert_true(got.net_limit.bytes_per_s == 1000000 && got.net_limit.ops_per_s == 0);
+	assert_true(got.disks[1].limit.bytes_per_s == 1 && got.disks[1].limit.ops_per_s == 2 &&
+		    got.disks[1].limit.bytes_burst == 3 &&
+		    got.disks[1].limit.ops_burst == UINT64_MAX);
 	assert_memory_equal(got.mac, "\x02\x01\x02\x03\x04\x05", 6);
 	assert_true(got.has_vsock && got.vsock_listen_fd == 16 && got.vsock_broker_fd == 17);
 	assert_true(got.ctl_fd == 4 && got.agent_fd == 5 && got.console_fd == 6);
@@ -175,8 +181,10 @@ static const uint8_t least[] = {
 	255, 255, 255, 255, 255, 255, 255, 255,                          /* initrd, state */
 	1,   0,   0,   0,   'a', 4,   0,   0,   0,   'h', 'o', 's', 't', /* texts */
 	0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,        /* disks, parts, shares */
-	0,   0,   0,   0,   0,   255, 255, 255, 255, 0,   0,   0,   0,   0, 0, /* network */
-	0,   255, 255, 255, 255, 255, 255, 255, 255,                           /* vsock */
+	0,   0,   0,   0,   0,   255, 255, 255, 255, 0,   0,   0,   0,   0, 0,    /* network */
+	0,   255, 255, 255, 255, 255, 255, 255, 255,                              /* vsock */
+	0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0, 0, 0, /* its limits */
+	0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0, 0, 0,
 	6,   0,   0,   0,   5,   0,   0,   0,   255, 255, 255, 255, /* ctl, agent, console */
 	0,   0,   0,   0,   0,   0,   0,   0,                       /* growing memory */
 };
@@ -310,12 +318,14 @@ static void bad_bytes(void **state)
 		{ 68, 255, "too many disks" },
 		{ 65, 1, "too many files" },
 		{ 70, 3, "too many parts" },
-		{ 69, 2, "cut off" },
+		{ 69, 3, "cut off" },
 		{ 73, 17, "shared directories" },
 		{ 77, 2, "neither 0 nor 1" },
 		{ 77, 255, "neither 0 nor 1" },
 		{ 78, 2, "kind of network" },
 		{ 92, 2, "neither 0 nor 1" },
+		{ 108, 1, "burst of what has no limit" },
+		{ 119, 255, "burst of what has no limit" },
 	};
 	struct vmm_config got;
 	struct err e = { 0 };
@@ -491,6 +501,10 @@ static void disk_rules(void **state)
 		{ SET(disks[1].n_parts, 1), NO, BAD, "disk 1: parts 0 and on, 1" },
 		{ SET(disks[1].first_part, 3), NO, BAD, "disk 1: parts 3 and on, 0" },
 		{ SET(disks[1].is_readonly, 1), NO, 0, NULL },
+		{ SET(disks[1].limit.bytes_per_s, 1), SET(disks[1].limit.bytes_burst, 2), 0, NULL },
+		{ SET(disks[1].limit.bytes_per_s, 0), NO, -EBADMSG, "burst" },
+		{ SET(disks[3].limit.bytes_per_s, 1), SET(disks[3].limit.ops_burst, 2), -EBADMSG,
+		  "burst" },
 		{ SET(disks[2].n_fds, 1), NO, 0, NULL },
 		{ SET(disks[2].n_fds, 0), NO, BAD, "disk 2: 0 files" },
 		{ SET(disks[2].n_fds, 32), NO, BAD, "disk 2: file: there is no" },
@@ -617,6 +631,9 @@ static void share_and_net_rules(void **state)
 		{ SET(net_fd, 13), NO, BAD, "network: descriptor 13 serves" },
 		{ SET(mac[0], 3), NO, BAD, "one station's" },
 		{ SET(mac[0], 255), NO, BAD, "one station's" },
+		{ SET(net_limit.bytes_per_s, UINT64_MAX), SET(net_limit.bytes_burst, 1), 0, NULL },
+		{ SET(net_limit.ops_per_s, 1), SET(net_limit.ops_burst, UINT64_MAX), 0, NULL },
+		{ SET(net_limit.ops_per_s, 0), SET(net_limit.ops_burst, 1), -EBADMSG, "burst" },
 		{ SET(has_net, 0), NO, BAD, "no network" },
 		{ SET(has_net, 0), SET(net, 0), BAD, "no network" },
 		{ SET(vsock_listen_fd, -1), NO, 0, NULL },
@@ -645,10 +662,14 @@ static void other_rules(void **state)
 	assert_int_equal(there_and_back(N_FDS, &got, &e), -EINVAL);
 	conf.has_net = false;
 	conf.net = VMM_NET_STREAM;
+	conf.net_limit.bytes_per_s = 0;
 	assert_int_equal(there_and_back(N_FDS, &got, &e), -EINVAL); /* has a peer */
 	assert_non_null(strstr(e.msg, "network: descriptor 14 is for nothing"));
 	conf.net_fd = -1;
 	assert_int_equal(there_and_back(N_FDS, &got, &e), 0);
+	conf.net_limit.ops_per_s = 1;
+	assert_int_equal(there_and_back(N_FDS, &got, &e), -EINVAL);
+	conf.net_limit.ops_per_s = 0;
 	memcpy(conf.shares[1].tag, conf.shares[0].tag, sizeof(conf.shares[1].tag));
 	assert_int_equal(there_and_back(N_FDS, &got, &e), -EINVAL);
 	assert_non_null(strstr(e.msg, "two shared directories home"));

@@ -144,8 +144,10 @@ static int record(void *arg, struct err *e)
 	assert_string_equal(s.error, running.error);
 	machine_config_done(&c);
 	machine_state_done(&s);
-	if (vm_record_list(db, &ids, e) < 0)
+	if (vm_record_list(db, &ids, e) < 0) {
+		strv_done(&ids); /* what it has found so far */
 		return -e->code;
+	}
 	assert_int_equal(ids.n, 2);
 	strv_done(&ids);
 	return vm_record_remove(db, ID, e);

@@ -259,6 +259,102 @@ static void ports(void **state)
 	}
 }
 
+static void networks(void **state)
+{
+	static const struct {
+		const char *tap, *ip, *gateway, *mac, *why;
+	} t[] = {
+		{ "tap0", "", "", "", NULL },
+		{ "tap0", "192.0.2.7/24", "", "", NULL },
+		{ "tap0", "192.0.2.7/24", "192.0.2.1", "02:00:00:12:34:56", NULL },
+		{ "a-name.of_15_bi", "10.0.0.0/31", "10.0.0.1", "aA-bB-cC-00-11-22", NULL },
+		{ "tap0", "10.1.2.3/32", "", "", NULL },
+		{ "", "", "", "02:00:00:12:34:56", NULL },
+		{ ".", "", "", "", "name of a tap" },
+		{ "..", "", "", "", "name of a tap" },
+		{ "a/b", "", "", "", "name of a tap" },
+		{ "a b", "", "", "", "name of a tap" },
+		{ "a:b", "", "", "", "name of a tap" },
+		{ "tap%d", "", "", "", "name of a tap" },
+		{ "t\x7f", "", "", "", "name of a tap" },
+		{ "", "192.0.2.7/24", "", "", "need --network tap" },
+		{ "", "", "192.0.2.1", "", "need --network tap" },
+		{ "tap0", "", "192.0.2.1", "", "needs --ip" },
+		{ "tap0", "192.0.2.7", "", "", "ADDRESS/PREFIX" },
+		{ "tap0", "192.0.2.7/", "", "", "ADDRESS/PREFIX" },
+		{ "tap0", "192.0.2.7/ 24", "", "", "ADDRESS/PREFIX" },
+		{ "tap0", "192.0.2.7/024", "", "", "ADDRESS/PREFIX" },
+		{ "tap0", "192.0.2.7/-1", "", "", "ADDRESS/PREFIX" },
+		{ "tap0", "192.0.2.7/0", "", "", "no address of a machine" },
+		{ "tap0", "192.0.2.7/33", "", "", "no address of a machine" },
+		{ "tap0", "192.0.2.0/24", "", "", "no address of a machine" },
+		{ "tap0", "192.0.2.255/24", "", "", "no address of a machine" },
+		{ "tap0", "0.0.0.1/8", "", "", "no address of a machine" },
+		{ "tap0", "127.0.0.1/8", "", "", "no address of a machine" },
+		{ "tap0", "224.0.0.1/4", "", "", "no address of a machine" },
+		{ "tap0", "240.0.0.1/8", "", "", "no address of a machine" },
+		{ "tap0", "192.0.2/24", "", "", "--ip: invalid IPv4 address" },
+		{ "tap0", "::1/64", "", "", "--ip: invalid IPv4 address" },
+		{ "tap0", "192.0.2.7/24", "192.0.3.1", "", "not a neighbour" },
+		{ "tap0", "192.0.2.7/24", "192.0.2.7", "", "not a neighbour" },
+		{ "tap0", "10.1.2.3/32", "10.1.2.4", "", "not a neighbour" },
+		{ "tap0", "192.0.2.7/24", "router", "", "--gateway: invalid IPv4" },
+		{ "tap0", "", "", "03:00:00:12:34:56", "no address of a machine" },
+		{ "tap0", "", "", "00:00:00:00:00:00", "no address of a machine" },
+		{ "tap0", "", "", "02:00:00:12:34", "invalid MAC" },
+		{ "tap0", "", "", "02:00:00:12:34:5", "invalid MAC" },
+		{ "tap0", "", "", "02:00:00:12:34:5g", "invalid MAC" },
+		{ "tap0", "", "", "020000123456", "invalid MAC" },
+		{ "tap0", "", "", "2", "invalid MAC" },
+	};
+	struct machine_port p = { "", 1, 80, false };
+	struct machine_config c = good();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		c = good();
+		snprintf(c.tap, sizeof(c.tap), "%s", t[i].tap);
+		snprintf(c.ip, sizeof(c.ip), "%s", t[i].ip);
+		snprintf(c.gateway, sizeof(c.gateway), "%s", t[i].gateway);
+		snprintf(c.mac, sizeof(c.mac), "%s", t[i].mac);
+		check(&c, t[i].why, t[i].ip);
+	}
+	c = good();
+	snprintf(c.tap, sizeof(c.tap), "tap0");
+	c.publish_all = true;
+	check(&c, "ports cannot be published with --network tap", "-P");
+	c.publish_all = false;
+	c.ports = &p;
+	c.n_ports = 1;
+	check(&c, "ports cannot be published with --network tap", "-p");
+	c.n_ports = 0;
+	c.has_network = false;
+	check(&c, "invalid name of a tap", "a tap, but no network");
+	c.tap[0] = '\0';
+	snprintf(c.mac, sizeof(c.mac), "02:00:00:12:34:56");
+	check(&c, "--mac-address is of no use", "a MAC, but no network");
+	c.mac[0] = '\0';
+	c.net_bps = 1U << 20;
+	check(&c, "--net-bps is of no use", "a limit, but no network");
+}
+
+static void limits(void **state)
+{
+	struct machine_config c = good();
+
+	(void)state;
+	c.disk_bps = c.net_bps = 4096;
+	c.disk_iops = 1;
+	check(&c, NULL, "the least");
+	c.disk_bps = c.net_bps = c.disk_iops = UINT64_MAX;
+	check(&c, NULL, "the most");
+	c.disk_bps = 4095;
+	check(&c, "from 4096 bytes", "disk");
+	c.disk_bps = 0;
+	c.net_bps = 1;
+	check(&c, "from 4096 bytes", "net");
+}
+
 /* The texts are only read. */
 static struct machine_mount mount_of(enum machine_mount_kind kind, const char *source,
 				     const char *target)
@@ -327,10 +423,11 @@ static void mounts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names),  cmocka_unit_test(drivers_that_map),
-		cmocka_unit_test(texts),  cmocka_unit_test(numbers),
-		cmocka_unit_test(models), cmocka_unit_test(memory_max),
-		cmocka_unit_test(lists),  cmocka_unit_test(ports),
+		cmocka_unit_test(names),    cmocka_unit_test(drivers_that_map),
+		cmocka_unit_test(texts),    cmocka_unit_test(numbers),
+		cmocka_unit_test(models),   cmocka_unit_test(memory_max),
+		cmocka_unit_test(lists),    cmocka_unit_test(ports),
+		cmocka_unit_test(networks), cmocka_unit_test(limits),
 		cmocka_unit_test(mounts),
 	};
 
