@@ -8,6 +8,7 @@
 #define MIB_SHIFT 20
 
 static const char *const net_names[] = { "nonet", "net", "tap" };
+_Static_assert(ARRAY_SIZE(net_names) == TEMPLATE_NET_COUNT_, "a name for each kind");
 
 static const char *model_of(const struct template_want *w)
 {

@@ -287,6 +287,7 @@ int template_build(struct engine *g, const struct template_want *w, enum templat
 			   .parent_fd = -1,
 			   .disk = DISK_SERVER_NONE };
 	struct store *s = engine_store(g);
+	struct err why = { 0 };
 	int rc;
 
 	b.kernel.kernel_fd = b.kernel.initrd_fd = -1;
@@ -300,6 +301,9 @@ int template_build(struct engine *g, const struct template_want *w, enum templat
 	rc = dir_make_at(store_root_fd(s), "templates", 0700, e);
 	if (rc == 0)
 		rc = build_run(&b, depth, e);
+	if (rc == 0 && depth == TEMPLATE_IMAGE && w->driver->record_pages &&
+	    template_trial(g, w, &b.spec, &b.t, b.parent_fd, &why) < 0)
+		log_trace(why.msg); /* clones are a little slower without */
 	if (rc == 0) {
 		*ret = b.t;
 		b.t = (struct template){ .mem_fd = -1, .state_fd = -1, .writable_fd = -1 };

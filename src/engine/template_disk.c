@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "bytes.h"
 #include "disk.h"
 #include "engine_internal.h"
 #include "fdio.h"
@@ -85,10 +86,33 @@ static bool is_zero(const char *p, size_t n)
 	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
 }
 
+/*
+ * The sum over all words that are not 0, each mixed with its place, mod 2^64: the same whatever is
+ * a hole, and in whatever pieces it is read. Mixing is one to one, so that one word that was
+ * altered is found for certain, and more are but for an odd chance.
+ */
+static uint64_t words_sum(const char *data, size_t len, off_t at)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i + 8 <= len; i += 8) {
+		uint64_t w = get_le64(data + i);
+
+		if (w == 0)
+			continue;
+		w += ((uint64_t)at + i + 8) * 0x9e3779b97f4a7c15U;
+		w ^= w >> 32;
+		w *= 0xd6e8feb86659fd93U;
+		sum += w ^ w >> 32;
+	}
+	return sum;
+}
+
 /* Data without its pages of zeros, to the same places; `to` gets the same length. */
-static int memory_copy(int from, int to, uint64_t size, struct err *e)
+static int memory_copy(int from, int to, uint64_t size, uint64_t *ret_sum, struct err *e)
 {
 	auto_free char *chunk = malloc(COPY_CHUNK);
+	uint64_t sum = 0;
 	off_t at = 0, end;
 
 	if (!chunk)
@@ -112,12 +136,16 @@ static int memory_copy(int from, int to, uint64_t size, struct err *e)
 					rc = fd_pwrite_full(to, chunk + i, run - i, at + (off_t)i);
 				i = run > i ? run : i + PAGE;
 			}
+			sum += words_sum(chunk, n, at);
 			if (rc < 0)
 				return err_set(e, -rc, "copy the template's memory");
 			at += (off_t)n;
 		}
 	}
-	return at < 0 && errno != ENXIO ? err_set(e, errno, "template") : 0;
+	if (at < 0 && errno != ENXIO)
+		return err_set(e, errno, "template");
+	*ret_sum = sum;
+	return 0;
 }
 
 static int file_create(int dir_fd, const char *name, int *ret_fd, struct err *e)
@@ -126,14 +154,14 @@ static int file_create(int dir_fd, const char *name, int *ret_fd, struct err *e)
 	return *ret_fd < 0 ? err_set(e, errno, "create %s", name) : 0;
 }
 
-static int files_write(int dir_fd, const struct template *t, struct err *e)
+static int files_write(int dir_fd, const struct template *t, uint64_t *ret_sum, struct err *e)
 {
 	auto_fd mem = -1;
 	auto_fd state = -1;
 	auto_fd writable = -1;
 
 	if (file_create(dir_fd, "memory", &mem, e) < 0 ||
-	    memory_copy(t->mem_fd, mem, t->mem_bytes, e) < 0 ||
+	    memory_copy(t->mem_fd, mem, t->mem_bytes, ret_sum, e) < 0 ||
 	    file_create(dir_fd, "state", &state, e) < 0 ||
 	    disk_copy_sparse(t->state_fd, state, e) < 0)
 		return -e->code;
@@ -162,17 +190,18 @@ static uint64_t fd_size(int fd)
 }
 
 static int json_write(int dir_fd, const struct template *t, const struct template_want *w,
-		      struct err *e)
+		      uint64_t sum, struct err *e)
 {
 	struct timespec now;
 	auto_free char *text = NULL;
-	char shape[SHAPE_TEXT_SIZE];
+	char shape[SHAPE_TEXT_SIZE], hex[17];
 	json_t *j;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	shape_text(w, shape);
-	j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:s,s:I}", "key", t->key, "depth",
-		      t->depth == TEMPLATE_IMAGE ? "image" : "machine", "image",
+	snprintf(hex, sizeof(hex), "%016" PRIx64, sum);
+	j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:s,s:I,s:s}", "key", t->key,
+		      "depth", t->depth == TEMPLATE_IMAGE ? "image" : "machine", "image",
 		      w->image_id ? w->image_id : "", "kernel", w->kernel ? w->kernel : "", "shape",
 		      shape, "created", (json_int_t)now.tv_sec, "size",
 		      (json_int_t)(fd_blocks(t->mem_fd) + fd_blocks(t->state_fd) +
@@ -180,7 +209,7 @@ static int json_write(int dir_fd, const struct template *t, const struct templat
 		      "mem_bytes", (json_int_t)t->mem_bytes, "state_len",
 		      (json_int_t)fd_size(t->state_fd), "writable_len",
 		      (json_int_t)fd_size(t->writable_fd), "driver", w->driver->name, "disk_bytes",
-		      (json_int_t)w->disk_bytes);
+		      (json_int_t)w->disk_bytes, "mem_sum", hex);
 	text = json_text(j, JSON_COMPACT);
 	json_decref(j);
 	if (!text)
@@ -192,6 +221,7 @@ int template_disk_save(struct store *s, const struct template *t, const struct t
 		       struct err *e)
 {
 	char fresh[96], name[96];
+	uint64_t sum = 0;
 	auto_fd dir = -1;
 
 	snprintf(name, sizeof(name), "templates/%s", t->key);
@@ -202,7 +232,7 @@ int template_disk_save(struct store *s, const struct template *t, const struct t
 	dir = openat(store_root_fd(s), fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return err_set(e, errno, "open %s", fresh);
-	if (files_write(dir, t, e) < 0 || json_write(dir, t, w, e) < 0 ||
+	if (files_write(dir, t, &sum, e) < 0 || json_write(dir, t, w, sum, e) < 0 ||
 	    tree_remove_at(store_root_fd(s), name, e) < 0) {
 		struct err ignored = { 0 };
 
@@ -282,6 +312,21 @@ static int part_open(int dir_fd, const char *name, uint64_t len, int *ret_fd, st
 	return 0;
 }
 
+static int memory_load(int from, const json_t *j, struct template *t, struct err *e)
+{
+	const char *told = json_string_value(json_object_get(j, "mem_sum"));
+	uint64_t sum = 0;
+	char hex[17];
+
+	if (template_mem_make(t->mem_bytes, &t->mem_fd, e) < 0 ||
+	    memory_copy(from, t->mem_fd, t->mem_bytes, &sum, e) < 0)
+		return -e->code;
+	snprintf(hex, sizeof(hex), "%016" PRIx64, sum);
+	if (!told || strcmp(hex, told) != 0)
+		return err_plain(e, ENOENT, "template's memory was altered");
+	return template_mem_seal(t->mem_fd, e);
+}
+
 static int parts_load(int dir_fd, const json_t *j, struct template *t, struct err *e)
 {
 	uint64_t state_len, writable_len;
@@ -297,10 +342,7 @@ static int parts_load(int dir_fd, const json_t *j, struct template *t, struct er
 	if (writable_len && part_open(dir_fd, "writable", writable_len, &t->writable_fd, e) < 0)
 		return -e->code;
 	t->depth = writable_len ? TEMPLATE_IMAGE : TEMPLATE_MACHINE;
-	if (template_mem_make(t->mem_bytes, &t->mem_fd, e) < 0 ||
-	    memory_copy(mem, t->mem_fd, t->mem_bytes, e) < 0)
-		return -e->code;
-	return template_mem_seal(t->mem_fd, e);
+	return memory_load(mem, j, t, e);
 }
 
 int template_disk_load(struct store *s, const char *key, struct template *ret, struct err *e)

@@ -53,6 +53,15 @@ must_check int template_hold_start(struct engine *g, const struct template *t, s
 /* ---- template_build.c ---- */
 
 /* -ESTALE: the template of depth machine that it is made of does not fit here. */
+/* ---- template_trial.c ---- */
+
+/* Run a clone of `t`, of depth image, up to where its program would begin, and add to the state
+ * which pages that took. `disks` are those that it was made with; the writable layer's are copied.
+ */
+must_check int template_trial(struct engine *g, const struct template_want *w,
+			      const struct vm_spec *made, const struct template *t, int parent_fd,
+			      struct err *e);
+
 must_check int template_build(struct engine *g, const struct template_want *w,
 			      enum template_depth depth, const char *key, struct template *ret,
 			      struct err *e);

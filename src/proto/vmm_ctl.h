@@ -33,7 +33,10 @@ enum vmm_ctl_type {
 	VMM_CTL_ATTACH,     /* struct vmm_ctl_attach; a descriptor: the disk's bytes */
 	VMM_CTL_NET_ATTACH, /* a descriptor: the network's peer */
 	VMM_CTL_STOP,
-	VMM_CTL_RESIZE = 9, /* u64 bytes that the memory shall have grown by */
+	VMM_CTL_RESIZE = 9,       /* u64 bytes that the memory shall have grown by */
+	VMM_CTL_DIRTY_START = 16, /* log which pages are written */
+	VMM_CTL_DIRTY_STOP,
+	VMM_CTL_DIRTY_GET, /* a descriptor: where the log goes, and begins anew */
 	/* answers: VMM to driver */
 	VMM_CTL_OK = 64,
 	VMM_CTL_ERROR,  /* struct vmm_ctl_error */

@@ -51,7 +51,7 @@ static int frame_matches(const struct agent_frame *f, uint16_t type, uint16_t re
 	uint32_t code;
 	char text[300];
 
-	if (f->stream != 0)
+	if (f->stream != (type == AGENT_FAILED ? AGENT_STREAM_MAIN : 0))
 		return 0;
 	if (f->type == AGENT_ERROR && type == AGENT_OK) {
 		if (agent_get_error(f->payload, &about, &code, text, sizeof(text), e) < 0)

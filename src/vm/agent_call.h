@@ -20,8 +20,8 @@ struct agent_call {
 must_check int agent_call_send(struct agent_call *c, struct buf *out, uint32_t timeout_ms,
 			       struct err *e);
 /*
- * Wait for a frame of `type` on stream 0, dropping others. For AGENT_OK: the answer to `request`;
- * an AGENT_ERROR of the guest becomes the error.
+ * Wait for a frame of `type` on stream 0 (AGENT_FAILED: on the main process's), dropping others.
+ * For AGENT_OK: the answer to `request`; an AGENT_ERROR of the guest becomes the error.
  */
 must_check int agent_call_wait(struct agent_call *c, uint16_t type, uint16_t request,
 			       uint32_t timeout_ms, struct err *e);

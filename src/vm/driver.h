@@ -76,6 +76,10 @@ struct vm_driver_ops {
 	must_check int (*grown)(void *priv, uint64_t *ret_bytes, uint32_t timeout_ms,
 				struct err *e);
 
+	/* Of a clone that runs: add to `state_fd`, its template's, which pages of the template's
+	 * memory `mem_fd` it has written, for later clones to have them at once. NULL: cannot. */
+	must_check int (*record_pages)(void *priv, int mem_fd, int state_fd, struct err *e);
+
 	/* Readable when the VMM process has ended; borrowed. */
 	int (*pidfd)(void *priv);
 	pid_t (*pid)(void *priv);

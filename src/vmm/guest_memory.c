@@ -11,6 +11,7 @@
  * Threads: map and unmap alone; spans on any thread, the slots do not change in between. Blocks are
  *   changed by one thread; who keeps a pointer across that is asked first (virtio_mem.h).
  * #syscalls:vmm mprotect madvise
+ *   `dirty` may come and go at any moment; what it points to stays until the machine ends.
  */
 #include "guest_memory.h"
 
@@ -22,8 +23,10 @@
 #include "bytes.h"
 #include "vmm_config.h"
 
-#define GUEST_PAGE 4096U
-#define HUGE_PAGE  (2UL << 20)
+#define HUGE_PAGE (2UL << 20)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 #define GUARD_BYTES                                                                                \
 	(2UL << 20) /* of a huge page's size: where the kernel aligns, slots are too               \
 		     */
@@ -134,6 +137,7 @@ int guest_memory_map(struct guest_memory *m, enum guest_memory_kind kind, int fd
 	};
 
 	assert((size_t)kind < ARRAY_SIZE(flags));
+	m->dirty = NULL;
 	for (uint32_t i = 0; i < GUEST_SLOTS_MAX; i++)
 		m->slots[i].hva = NULL;
 	m->area.hva = NULL;
@@ -276,6 +280,16 @@ static void *area_span(const struct guest_memory *m, uint64_t gpa, uint64_t len)
 	return m->area.hva + off;
 }
 
+void guest_memory_populate(const struct guest_memory *m, uint64_t file_off, uint64_t len)
+{
+	for (uint32_t i = 0; i < m->n_slots; i++) {
+		const struct guest_slot *s = &m->slots[i];
+
+		if (file_off >= s->file_off && range_fits(file_off - s->file_off, len, s->size))
+			(void)madvise(s->hva + (file_off - s->file_off), len, MADV_POPULATE_WRITE);
+	}
+}
+
 void *guest_span(const struct guest_memory *m, uint64_t gpa, uint64_t len)
 {
 	for (uint32_t i = 0; len > 0 && i < m->n_slots; i++) {
@@ -313,5 +327,27 @@ int guest_write(const struct guest_memory *m, uint64_t gpa, const void *data, si
 	if (!p)
 		return -EFAULT;
 	memcpy(p, data, len);
+	guest_wrote(m, p, len);
 	return 0;
+}
+
+/* The or is a barrier, so that the write before it is seen by whoever finds the bit. */
+static void pages_mark(uint64_t *dirty, uint64_t from, uint64_t end)
+{
+	for (uint64_t i = from; i < end; i++)
+		__atomic_fetch_or(&dirty[i / 64], 1ULL << i % 64, __ATOMIC_SEQ_CST);
+}
+
+void guest_dirty_mark(const struct guest_memory *m, const void *p, size_t len)
+{
+	uint64_t *dirty = __atomic_load_n(&m->dirty, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; dirty && len > 0 && i < m->n_slots; i++) {
+		const struct guest_slot *s = &m->slots[i];
+		const uint64_t at = (uintptr_t)p - (uintptr_t)s->hva;
+
+		if ((uintptr_t)p >= (uintptr_t)s->hva && range_fits(at, len, s->size))
+			pages_mark(dirty, (s->file_off + at) / GUEST_PAGE,
+				   align_up(s->file_off + at + len, GUEST_PAGE) / GUEST_PAGE);
+	}
 }

@@ -20,6 +20,7 @@
 #define GUEST_SLOTS_MAX  4U
 #define GUEST_BLOCK      (2ULL << 20)
 #define GUEST_BLOCKS_MAX (1U << 17) /* 256 GiB */
+#define GUEST_PAGE       4096U
 
 struct guest_slot {
 	uint64_t gpa, size; /* multiples of 4 KiB; slots ascend and do not touch or overlap */
@@ -34,6 +35,8 @@ struct guest_memory {
 	uint64_t blocks[GUEST_BLOCKS_MAX / 64]; /* atomic; bits: those of the area that are in */
 	struct guest_slot rom; /* of guest_rom_map(); size 0: none. No RAM: neither saved nor taken
 				  back, and nobody writes to it */
+	uint64_t *dirty; /* dirty_log.h: a bit for each page of the file; NULL, as nearly always:
+			    nobody wants to know */
 };
 
 struct vmm_part;
@@ -60,6 +63,10 @@ void guest_memory_unmap(struct guest_memory *m); /* what is not mapped is fine *
 must_check int guest_rom_map(struct guest_memory *m, uint64_t gpa, uint64_t size,
 			     const struct vmm_part *parts, uint32_t n, struct err *e);
 
+/* Pages of the memory's file, which a private map is to have of its own at once. Only a hint: what
+ * does not lie in one slot is left out, and a kernel that cannot (before 5.14) does nothing. */
+void guest_memory_populate(const struct guest_memory *m, uint64_t file_off, uint64_t len);
+
 /* Where [gpa, gpa + len) is, if it lies in one slot, or in blocks that are in; else NULL. len 0 is
  * NULL. */
 void *guest_span(const struct guest_memory *m, uint64_t gpa, uint64_t len);
@@ -81,5 +88,17 @@ void guest_blocks_mark(struct guest_memory *m, uint64_t first, uint64_t n,
  * -ENOMEM: the host cannot; all is as before. */
 must_check int guest_blocks_protect(struct guest_memory *m, uint64_t first, uint64_t n,
 				    enum guest_block_state state);
+
+/* For guest_wrote() only. */
+void guest_dirty_mark(const struct guest_memory *m, const void *p, size_t len);
+
+/* What this process, or the kernel for it, has written to guest memory must be told here, as KVM
+ * sees what processors write and no more. After the write: one that is told before it may be
+ * written down, and the page copied, when the write comes. What lies in no slot is left out. */
+static inline void guest_wrote(const struct guest_memory *m, const void *p, size_t len)
+{
+	if (__builtin_expect(__atomic_load_n(&m->dirty, __ATOMIC_RELAXED) != NULL, 0))
+		guest_dirty_mark(m, p, len);
+}
 
 #endif

@@ -11,6 +11,7 @@
 #include <zlib.h>
 
 #include "fdio.h"
+#include "vmm_pages.h"
 
 #define MAGIC    "CSNSTATE"
 #define VERSION  1U
@@ -70,11 +71,37 @@ int snapshot_write(struct machine *m, int fd, struct err *e)
 	return ftruncate(fd, (off_t)b.len) < 0 ? err_set(e, errno, "write the state") : 0;
 }
 
+/* Before the guest runs: a fault of it costs more, and for most of these it would have two. */
+static int pages_populate(struct machine *m, const uint8_t *data, size_t len, struct err *e)
+{
+	auto_free struct vmm_pages *p = NULL;
+
+	if (len == 0 || m->c->mem != VMM_MEM_PRIVATE)
+		return 0;
+	p = malloc(sizeof(*p));
+	if (!p)
+		return err_set(e, ENOMEM, "state");
+	if (vmm_pages_parse(data, len, m->c->mem_bytes / GUEST_PAGE, p, e) < 0)
+		return -e->code;
+	for (uint32_t i = 0; i < p->n; i++)
+		guest_memory_populate(&m->mem, (uint64_t)p->v[i].first * GUEST_PAGE,
+				      (uint64_t)p->v[i].n * GUEST_PAGE);
+	return 0;
+}
+
+size_t snapshot_len(const void *data, size_t len)
+{
+	uint64_t body = len < HEAD_LEN + TAIL_LEN ? 0 : get_le64((const uint8_t *)data + 16);
+
+	return body && body < len - HEAD_LEN - TAIL_LEN ? HEAD_LEN + (size_t)body + TAIL_LEN : len;
+}
+
 int snapshot_read(struct machine *m, int fd, struct err *e)
 {
-	auto_free void *data = NULL;
+	auto_free uint8_t *data = NULL;
 	struct state_in s;
 	struct stat st;
+	size_t len, all;
 	int rc;
 
 	if (fstat(fd, &st) < 0)
@@ -87,6 +114,9 @@ int snapshot_read(struct machine *m, int fd, struct err *e)
 	rc = fd_pread_full(fd, data, (size_t)st.st_size, 0);
 	if (rc < 0)
 		return err_set(e, -rc, "read the state");
-	return snapshot_open(data, (size_t)st.st_size, &s, e) < 0 ? -e->code
-								  : machine_load(m, &s, e);
+	all = (size_t)st.st_size;
+	len = snapshot_len(data, all);
+	if (snapshot_open(data, len, &s, e) < 0 || pages_populate(m, data + len, all - len, e) < 0)
+		return -e->code;
+	return machine_load(m, &s, e);
 }

@@ -18,6 +18,9 @@ must_check int snapshot_write(struct machine *m, int fd, struct err *e);
 /* All of the file into `m`, which was just made. -EBADMSG, -ENOTSUP. */
 must_check int snapshot_read(struct machine *m, int fd, struct err *e);
 
+/* Where the frame ends that begins `data`; a list of pages (vmm_pages.h) may follow. `len` when
+ * there is no such place. */
+size_t snapshot_len(const void *data, size_t len);
 /* The frame alone, pure: what is between header and checksum of `len` bytes. -EBADMSG. */
 must_check int snapshot_open(const void *data, size_t len, struct state_in *ret, struct err *e);
 must_check int snapshot_seal(struct buf *b, struct err *e);

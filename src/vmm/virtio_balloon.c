@@ -216,6 +216,8 @@ int virtio_balloon_new(struct loop *loop, const struct guest_memory *mem,
 	b->dev.queue_size = QUEUE_SIZE;
 	b->dev.features = VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | BALLOON_F_DEFLATE_ON_OOM |
 			  BALLOON_F_REPORTING;
+	for (uint32_t i = QUEUE_DEFLATE + 1; i < QUEUES; i++)
+		b->dev.queues[i].only_names = true;
 	b->mem = mem;
 	pthread_mutex_init(&b->dev.lock, NULL);
 	b->serve.dev = &b->dev;

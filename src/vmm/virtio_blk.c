@@ -118,6 +118,8 @@ static void slot_answer(struct blk_slot *s, uint8_t status)
 	uint32_t written = status == VIRTIO_BLK_S_OK ? s->plan.written : 0;
 
 	*s->plan.status_byte = status;
+	guest_wrote(s->disk->dev.queues[0].mem, s->plan.status_byte, 1);
+	virtq_chain_wrote(&s->disk->dev.queues[0], &s->chain);
 	virtq_push(&s->disk->dev.queues[0], s->chain.head, written + 1);
 	slot_free(s);
 }

@@ -74,6 +74,7 @@ static void answer(struct virtio_fs *f, const struct fs_request *r, const uint8_
 {
 	size_t n = virtq_chain_write(&r->chain, 0, reply, len);
 
+	virtq_chain_wrote(&f->dev.queues[r->queue], &r->chain);
 	virtq_push(&f->dev.queues[r->queue], r->chain.head, (uint32_t)n);
 }
 

@@ -76,12 +76,18 @@ static uint16_t ring_load16(const struct virtq *q, uint64_t gpa)
 
 static void ring_store16(const struct virtq *q, uint64_t gpa, uint16_t v)
 {
-	__atomic_store_n((uint16_t *)ring_at(q, gpa, 2), htole16(v), __ATOMIC_RELEASE);
+	uint16_t *p = ring_at(q, gpa, 2);
+
+	__atomic_store_n(p, htole16(v), __ATOMIC_RELEASE);
+	guest_wrote(q->mem, p, 2);
 }
 
 static void ring_store32(const struct virtq *q, uint64_t gpa, uint32_t v)
 {
-	__atomic_store_n((uint32_t *)ring_at(q, gpa, 4), htole32(v), __ATOMIC_RELAXED);
+	uint32_t *p = ring_at(q, gpa, 4);
+
+	__atomic_store_n(p, htole32(v), __ATOMIC_RELAXED);
+	guest_wrote(q->mem, p, 4);
 }
 
 static bool is_usable(const struct virtq *q)
@@ -129,7 +135,7 @@ int virtq_start(struct virtq *q, const struct guest_memory *mem, bool has_event_
 
 void virtq_reset(struct virtq *q)
 {
-	*q = (struct virtq){ .mem = q->mem };
+	*q = (struct virtq){ .mem = q->mem, .only_names = q->only_names };
 }
 
 struct desc {
@@ -166,6 +172,8 @@ static bool chain_add(struct virtq_chain *c, const struct virtq *q, const struct
 		  : (void *)(uintptr_t)guest_span_read(q->mem, d->addr, d->len);
 	if (!p)
 		return false;
+	if (is_in && !q->only_names)
+		guest_wrote(q->mem, p, d->len);
 	c->iov[c->n_out + c->n_in] = (struct iovec){ p, d->len };
 	c->n_out = (uint16_t)(c->n_out + !is_in);
 	c->n_in = (uint16_t)(c->n_in + is_in);
@@ -349,6 +357,12 @@ size_t virtq_chain_write(const struct virtq_chain *c, size_t off, const void *da
 	return done;
 }
 
+void virtq_chain_wrote(const struct virtq *q, const struct virtq_chain *c)
+{
+	for (unsigned int i = 0; i < c->n_in; i++)
+		guest_wrote(q->mem, c->iov[c->n_out + i].iov_base, c->iov[c->n_out + i].iov_len);
+}
+
 void virtq_save(const struct virtq *q, struct state_out *s)
 {
 	state_put_u16(s, q->size);
@@ -374,7 +388,7 @@ static bool is_possible(const struct virtq *q)
 
 int virtq_load(struct virtq *q, const struct guest_memory *mem, struct state_in *s, struct err *e)
 {
-	struct virtq new = { .mem = mem };
+	struct virtq new = { .mem = mem, .only_names = q->only_names };
 	uint8_t flags;
 
 	new.size = state_get_u16(s);

@@ -28,7 +28,9 @@ struct virtq {
 	uint16_t signalled_used; /* next_used when the driver was last told */
 	bool has_event_idx;      /* VIRTIO_RING_F_EVENT_IDX was agreed on */
 	bool is_ready;
-	bool is_broken; /* the driver broke a rule: nothing works until reset */
+	bool only_names; /* the device's: it writes to no buffer of this queue, also not to writable
+			    ones */
+	bool is_broken;  /* the driver broke a rule: nothing works until reset */
 };
 
 /* One request: buffers to read from, then buffers to write to, all inside guest memory. Lengths
@@ -50,9 +52,11 @@ struct virtq_used { /* a request that is given back */
  * VIRTQ_SIZE_MAX), and begin at the rings' start. -EINVAL with the reason. */
 must_check int virtq_start(struct virtq *q, const struct guest_memory *mem, bool has_event_idx,
 			   struct err *e);
-void virtq_reset(struct virtq *q); /* all zero but `mem` */
+void virtq_reset(struct virtq *q); /* all zero but `mem` and what is the device's */
 
-/* The next request: 1; none: 0; -EPROTO and is_broken when the driver broke a rule. */
+/* The next request: 1; none: 0; -EPROTO and is_broken when the driver broke a rule. Its writable
+ * buffers count as written (guest_wrote()): who writes them later than in this turn of the loop
+ * calls virtq_chain_wrote() before the push. */
 must_check int virtq_pop(struct virtq *q, struct virtq_chain *ret);
 /* Whether one waits; takes nothing. */
 bool virtq_has_work(const struct virtq *q);
@@ -79,6 +83,9 @@ bool virtq_chain_uses(const struct virtq_chain *c, const void *p, size_t len);
  * returns how many bytes were there. */
 size_t virtq_chain_read(const struct virtq_chain *c, size_t off, void *data, size_t len);
 size_t virtq_chain_write(const struct virtq_chain *c, size_t off, const void *data, size_t len);
+
+/* The chain's writable buffers have been written, by whatever means. */
+void virtq_chain_wrote(const struct virtq *q, const struct virtq_chain *c);
 
 void virtq_save(const struct virtq *q, struct state_out *s);
 /* -EINVAL: not a queue that could have been saved. A ready queue is checked as by virtq_start(). */

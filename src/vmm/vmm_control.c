@@ -9,6 +9,7 @@
 
 #include <time.h>
 
+#include "dirty_log.h"
 #include "fdio.h"
 #include "log.h"
 #include "snapshot.h"
@@ -144,6 +145,12 @@ static int request_do(struct vmm_control *c, const struct vmm_ctl_frame *f, int 
 		return attach(c, f, fd, e);
 	case VMM_CTL_NET_ATTACH:
 		return net_attach(c, fd, e);
+	case VMM_CTL_DIRTY_START:
+		return dirty_log_start(c->m, e);
+	case VMM_CTL_DIRTY_STOP:
+		return dirty_log_stop(c->m, e);
+	case VMM_CTL_DIRTY_GET:
+		return dirty_log_get(c->m, fd, e);
 	case VMM_CTL_STOP:
 		loop_quit(c->m->loop, 0);
 		return 0;

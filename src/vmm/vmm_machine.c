@@ -214,6 +214,7 @@ void machine_free(struct machine *m)
 	}
 	x86_vm_done(&m->vm);
 	guest_memory_unmap(&m->mem);
+	free(m->dirty);
 	fd_drop(&m->serial_irq_fd);
 	fd_drop(&m->ged_irq_fd);
 	fd_drop(&m->end_fd);

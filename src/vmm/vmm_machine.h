@@ -40,6 +40,7 @@ struct machine {
 	struct serial_16550 serial;
 	int serial_irq_fd, ged_irq_fd;
 	bool is_paused;
+	uint64_t *dirty;      /* dirty_log.c */
 	int end_fd;           /* an eventfd: readable when `end` is set */
 	enum machine_end end; /* atomic */
 	char end_text[120];   /* written before `end` */

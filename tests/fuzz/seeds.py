@@ -518,6 +518,16 @@ def seeds_partition():
     put("partition", "gpt", sector(entry(0xee, 1, 16383)) + head.ljust(512, b"\0") + rows + b"\0" * 2048 + b"\1")
 
 
+def seeds_vmm_pages():
+    def pages(mem, *ranges, n=None, version=1):
+        return struct.pack("<I8sII", mem, b"CSNPAGES", version, len(ranges) if n is None else n) + b"".join(struct.pack("<II", *r) for r in ranges)
+    put("vmm_pages", "none", pages(100))
+    put("vmm_pages", "some", pages(1 << 17, (5, 1), (7, 20), (100, 300)))
+    put("vmm_pages", "touch", pages(100, (5, 1), (6, 1)))
+    put("vmm_pages", "end", pages(100, (99, 2)))
+    put("vmm_pages", "short", pages(100, (9, 2), n=2))
+
+
 if __name__ == "__main__":
     wanted = sys.argv[1:] or [n[6:] for n in globals() if n.startswith("seeds_")]
     for name in wanted:

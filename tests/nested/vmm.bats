@@ -455,6 +455,18 @@ hi() { timeout 60 caisson run --rm --driver kvm --network none "$BUSYBOX" echo h
 		run hi
 		[ "$output" = hi ] || complain "cut $part: $status $output"
 	done
+	# so is memory in which a bit is another: of templates of both depths, in the first piece of data that they have
+	eventually 60 has_template image "$SMALL" $USUAL
+	holders_kill
+	both=("$dir/memory" "$(template machine "$SMALL" $USUAL)/memory")
+	for f in "${both[@]}"; do
+		flip "$f" "$(python3 -c 'import os, sys; print(os.lseek(os.open(sys.argv[1], os.O_RDONLY), 0, os.SEEK_DATA) + 4000)' "$f")"
+	done
+	stat -c '%n %i' "${both[@]}" >before
+	[ "$(hi)" = hi ]
+	eventually 60 has_template image "$SMALL" $USUAL
+	stat -c '%n %i' "${both[@]}" >after
+	[ -z "$(sort before after | uniq -d)" ] || complain "memory that was altered was not made anew"
 	# and there is always this way out
 	eventually 60 has_template image "$SMALL" $USUAL
 	holders_kill

@@ -19,13 +19,14 @@
 
 #include "fdio.h"
 #include "kvm_config.h"
+#include "kvm_pages.h"
 #include "kvm_probe.h"
 #include "libexec.h"
 #include "vmm_ctl.h"
 #include "vmm_process.h"
 
 /* Part of every fingerprint: counts up when devices or the format of the state change. */
-#define MACHINE_VERSION "1"
+#define MACHINE_VERSION "2"
 #define ANSWER_MAX      65536U
 
 struct kvm {
@@ -247,6 +248,11 @@ static int kvm_grown(void *priv, uint64_t *ret_bytes, uint32_t timeout_ms, struc
 	return 0;
 }
 
+static int kvm_record_pages(void *priv, int mem_fd, int state_fd, struct err *e)
+{
+	return kvm_pages_record(((struct kvm *)priv)->process.pid, mem_fd, state_fd, e);
+}
+
 /* ---- the process ---- */
 
 static int kvm_pidfd(void *priv)
@@ -336,6 +342,7 @@ const struct vm_driver_ops kvm_driver = {
 	.save_state = kvm_save_state,
 	.resize = kvm_resize,
 	.grown = kvm_grown,
+	.record_pages = kvm_record_pages,
 	.pidfd = kvm_pidfd,
 	.pid = kvm_pid,
 	.end_reason = kvm_end_reason,

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define ROM_SLOT 256U /* far behind those of RAM */
+#define ROM_SLOT        256U /* far behind those of RAM */
+
+#define LOG_CLEAR_PAGES 16384U /* with one call; a multiple of 64 */
 
 /* In /dev/kvm's own numbering; every one has been there since Linux 5.10 at the latest. */
 static const struct {
@@ -145,10 +147,12 @@ void x86_vm_done(struct x86_vm *vm)
 	fd_drop(&vm->fd);
 }
 
-static int slot_set(struct x86_vm *vm, uint32_t i, const struct guest_slot *s, struct err *e)
+static int slot_set(struct x86_vm *vm, uint32_t i, const struct guest_slot *s, uint32_t flags,
+		    struct err *e)
 {
 	const struct kvm_userspace_memory_region r = {
 		.slot = i,
+		.flags = flags,
 		.guest_phys_addr = s->gpa,
 		.memory_size = s->size,
 		.userspace_addr = (uintptr_t)s->hva,
@@ -158,13 +162,12 @@ static int slot_set(struct x86_vm *vm, uint32_t i, const struct guest_slot *s, s
 								 : 0;
 }
 
-/* All of the area, too: what of it is out has no memory behind it. */
-int x86_vm_memory(struct x86_vm *vm, const struct guest_memory *m, struct err *e)
+static int slots_set(struct x86_vm *vm, const struct guest_memory *m, uint32_t flags, struct err *e)
 {
 	for (uint32_t i = 0; i < m->n_slots; i++)
-		if (slot_set(vm, i, &m->slots[i], e) < 0)
+		if (slot_set(vm, i, &m->slots[i], flags, e) < 0)
 			return -e->code;
-	return m->area.size ? slot_set(vm, m->n_slots, &m->area, e) : 0;
+	return 0;
 }
 
 /* [SDM, CPUID 80000008h] 0: it does not say. */
@@ -178,22 +181,77 @@ static uint32_t address_bits(const struct x86_vm *vm)
 
 int x86_vm_rom(struct x86_vm *vm, const struct guest_slot *s, struct err *e)
 {
-	const struct kvm_userspace_memory_region r = {
-		.slot = ROM_SLOT,
-		.flags = KVM_MEM_READONLY,
-		.guest_phys_addr = s->gpa,
-		.memory_size = s->size,
-		.userspace_addr = (uintptr_t)s->hva,
-	};
-
 	if (ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0)
 		return err_plain(e, ENOTSUP, "this host's KVM has no read-only memory");
 	if (address_bits(vm) < X86_ROM_ADDR_BITS)
 		return err_plain(e, ENOTSUP, "processors with %u bits of address, not %u",
 				 address_bits(vm), X86_ROM_ADDR_BITS);
-	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) < 0
-		       ? err_set(e, errno, "KVM: read-only memory")
-		       : 0;
+	return slot_set(vm, ROM_SLOT, s, KVM_MEM_READONLY, e);
+}
+
+int x86_vm_memory(struct x86_vm *vm, const struct guest_memory *m, struct err *e)
+{
+	if (slots_set(vm, m, 0, e) < 0)
+		return -e->code;
+	/* All of the area, too: what of it is out has no memory behind it. */
+	return m->area.size ? slot_set(vm, m->n_slots, &m->area, 0, e) : 0;
+}
+
+/* ---- the log of what is written ---- */
+
+int x86_vm_log_start(struct x86_vm *vm, const struct guest_memory *m, struct err *e)
+{
+	const struct kvm_enable_cap apart = { .cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+					      .args[0] = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE };
+	struct err ignored = { 0 };
+
+	/* Pages are made read-only again, which keeps the processors waiting, in pieces then. */
+	vm->has_log_clear = ioctl(vm->fd, KVM_ENABLE_CAP, &apart) == 0;
+	if (slots_set(vm, m, KVM_MEM_LOG_DIRTY_PAGES, e) == 0)
+		return 0;
+	(void)slots_set(vm, m, 0, &ignored); /* a log that nobody reads is only slow */
+	return -e->code;
+}
+
+int x86_vm_log_stop(struct x86_vm *vm, const struct guest_memory *m, struct err *e)
+{
+	return slots_set(vm, m, 0, e);
+}
+
+static bool is_clean(const uint64_t *words, uint64_t n)
+{
+	while (n > 0 && words[n - 1] == 0)
+		n--;
+	return n == 0;
+}
+
+static int log_clear(struct x86_vm *vm, const struct guest_slot *s, uint32_t i, uint64_t *words,
+		     struct err *e)
+{
+	const uint64_t n_pages = s->size / GUEST_PAGE;
+
+	for (uint64_t at = 0; at < n_pages; at += LOG_CLEAR_PAGES) {
+		const uint64_t n = MIN_OF(n_pages - at, (uint64_t)LOG_CLEAR_PAGES);
+		const struct kvm_clear_dirty_log c = { .slot = i,
+						       .first_page = at,
+						       .num_pages = (uint32_t)n,
+						       .dirty_bitmap = words + at / 64 };
+
+		if (!is_clean(words + at / 64, align_up(n, 64) / 64) &&
+		    ioctl(vm->fd, KVM_CLEAR_DIRTY_LOG, &c) < 0)
+			return err_set(e, errno, "KVM: clear the dirty log");
+	}
+	return 0;
+}
+
+int x86_vm_log_take(struct x86_vm *vm, const struct guest_memory *m, uint32_t i, uint64_t *words,
+		    struct err *e)
+{
+	const struct kvm_dirty_log log = { .slot = i, .dirty_bitmap = words };
+
+	if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0)
+		return err_set(e, errno, "KVM: dirty log");
+	return vm->has_log_clear ? log_clear(vm, &m->slots[i], i, words, e) : 0;
 }
 
 int x86_vm_irq(struct x86_vm *vm, int event_fd, uint32_t gsi, struct err *e)

@@ -20,6 +20,7 @@ struct x86_vm {
 	uint32_t n_msrs;
 	uint32_t xsave_size; /* bytes of a vCPU's XSAVE area */
 	uint32_t run_size;   /* of a vCPU's shared page */
+	bool has_log_clear;  /* KVM's log is cleared apart from being read */
 };
 
 /* With the interrupt controllers in the kernel. -ENOTSUP: a KVM without what is needed, by name. */
@@ -29,6 +30,21 @@ void x86_vm_done(struct x86_vm *vm);
 must_check int x86_vm_memory(struct x86_vm *vm, const struct guest_memory *m, struct err *e);
 /* Memory that the guest cannot write to: each write is an exit. -ENOTSUP: not on this host. */
 must_check int x86_vm_rom(struct x86_vm *vm, const struct guest_slot *s, struct err *e);
+
+/* What processors write, and KVM for them, is logged from here on, in all slots; on failure in
+ * none. The processors may run. */
+must_check int x86_vm_log_start(struct x86_vm *vm, const struct guest_memory *m, struct err *e);
+must_check int x86_vm_log_stop(struct x86_vm *vm, const struct guest_memory *m, struct err *e);
+/* The pages of slot `i` that were written since the last time: a bit each, in words that are all
+ * written here, x86_vm_log_words() of them. */
+must_check int x86_vm_log_take(struct x86_vm *vm, const struct guest_memory *m, uint32_t i,
+			       uint64_t *words, struct err *e);
+
+static inline uint64_t x86_vm_log_words(const struct guest_slot *s)
+{
+	return align_up(s->size / GUEST_PAGE, 64) / 64;
+}
+
 /* Writing to `event_fd` raises the edge interrupt `gsi`. */
 must_check int x86_vm_irq(struct x86_vm *vm, int event_fd, uint32_t gsi, struct err *e);
 /* A 4-byte store to `gpa` writes to `event_fd`, without an exit to us. */

@@ -79,6 +79,7 @@ void guest_driver_attach(struct guest_driver *g, struct virtio_device *dev)
 	g->mem.slots[0].size = GUEST_DRIVER_SIZE;
 	rc = guest_memory_map(&g->mem, GUEST_MEMORY_ANON, -1, &e);
 	assert(rc == 0);
+	g->mem.dirty = g->dirty;
 	g->irq_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	assert(g->irq_fd >= 0);
 	g->data = DATA_BASE;
@@ -251,6 +252,13 @@ static uint16_t desc_next(const struct guest_driver *g, const struct guest_drive
 	return guest_driver_peek16(g, q->desc + (uint64_t)DESC_SIZE * desc + 14);
 }
 
+static bool is_logged(const struct guest_driver *g, uint64_t gpa)
+{
+	const uint64_t page = (gpa - GUEST_DRIVER_BASE) / GUEST_PAGE;
+
+	return g->dirty[page / 64] >> page % 64 & 1;
+}
+
 bool guest_driver_used(struct guest_driver *g, unsigned int queue, uint16_t *ret_head,
 		       uint32_t *ret_len)
 {
@@ -261,6 +269,7 @@ bool guest_driver_used(struct guest_driver *g, unsigned int queue, uint16_t *ret
 
 	if (guest_driver_peek16(g, q->used + 2) == q->last_used)
 		return false;
+	assert(is_logged(g, elem) && is_logged(g, q->used + 2));
 	head = get_le32(at(g, elem, 8));
 	assert(head < q->size && q->in_flight[head] > 0);
 	desc = (uint16_t)head;

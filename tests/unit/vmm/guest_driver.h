@@ -71,8 +71,9 @@ struct guest_driver {
 	int irq_fd;            /* eventfd of the transport's, not blocking; may be polled */
 	uint64_t n_interrupts; /* how often it was signalled, as guest_driver_interrupts() saw */
 	struct guest_driver_queue queues[VIRTIO_QUEUES_MAX];
-	uint64_t features; /* agreed */
-	uint64_t data;     /* next free byte for buffers */
+	uint64_t features;                                   /* agreed */
+	uint64_t data;                                       /* next free byte for buffers */
+	uint64_t dirty[GUEST_DRIVER_SIZE / GUEST_PAGE / 64]; /* what is written is logged, always */
 };
 
 /* Memory, transport, and the whole initialisation with all offered features and the largest queues.

@@ -55,6 +55,35 @@ static void altered(void **state)
 		}
 }
 
+/* Something follows: where is said by the header, and a header that was altered is found. */
+static void followed(void **state)
+{
+	auto_buf b = { 0 };
+	struct state_in in;
+	struct err e = { 0 };
+	size_t frame;
+
+	(void)state;
+	make(&b);
+	frame = b.len;
+	assert_int_equal(snapshot_len(b.data, b.len), frame);
+	assert_int_equal(buf_add(&b, "CSNPAGES\1\0\0\0\0\0\0\0", 16), 0);
+	assert_int_equal(snapshot_len(b.data, b.len), frame);
+	assert_int_equal(snapshot_open(b.data, frame, &in, &e), 0);
+	for (size_t i = 0; i < frame; i++)
+		for (unsigned int bit = 0; bit < 8; bit++) {
+			size_t len;
+
+			b.data[i] ^= (char)(1U << bit);
+			len = snapshot_len(b.data, b.len);
+			assert_true(len <= b.len);
+			assert_int_equal(snapshot_open(b.data, len, &in, &e), -EBADMSG);
+			b.data[i] ^= (char)(1U << bit);
+		}
+	for (size_t len = 0; len <= frame; len++)
+		assert_int_equal(snapshot_len(b.data, len), len);
+}
+
 static void cut(void **state)
 {
 	auto_buf b = { 0 };
@@ -76,7 +105,8 @@ static void cut(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(round_trip), cmocka_unit_test(altered),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(followed),
+					    cmocka_unit_test(round_trip), cmocka_unit_test(altered),
 					    cmocka_unit_test(cut) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
