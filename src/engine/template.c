@@ -292,11 +292,16 @@ static int prune_one(struct store *s, const char *key, uint64_t *io_freed, struc
 int template_drop(struct engine *g, const char *key, struct err *e)
 {
 	uint64_t freed = 0;
+	auto_fd lock = -1;
 	struct store *s;
 
+	if (!template_key_is_valid(key))
+		return 0;
 	if (engine_store_need(g, &s, e) < 0)
 		return -e->code;
-	return template_key_is_valid(key) ? prune_one(s, key, &freed, e) : 0;
+	if (template_lock_try(s, key, &lock, e) < 0) /* who has it may be making another one */
+		return e->code == EBUSY ? 0 : -e->code;
+	return template_remove(s, key, &freed, e);
 }
 
 int engine_template_prune(struct engine *g, uint64_t *ret_freed, struct err *e)

@@ -75,7 +75,8 @@ must_check int template_get(struct engine *g, const struct template_want *w, str
  * against others doing the same. */
 must_check int template_make(struct engine *g, const struct template_want *w, struct err *e);
 
-/* One that was of no use: from disk, and from its holder. Others may be clones of it, and go on. */
+/* One that was of no use: from disk, and from its holder, unless somebody is at work on it. Clones
+ * of it go on. */
 must_check int template_drop(struct engine *g, const char *key, struct err *e);
 
 /* Start making it in a process of its own that nobody waits for. */
