@@ -121,18 +121,23 @@ ends() {
 
 @test "processor models: what the guest has, and what no guest can have" {
 	flags() { caisson run --rm --driver kvm --network none "$@" "$BUSYBOX" grep -m 1 '^flags' /proc/cpuinfo; }
-	grep -qw avx2 /proc/cpuinfo || skip "this machine's processor has no AVX2"
 	flags >host
-	grep -qw avx2 host
-	for _ in 1 2; do # booted for a template, cloned from one
+	cat host
+	for _ in 1 2; do # of a template that is made, of one that is there
 		flags --cpu-model baseline-v2 >v2
+		cat v2
 		grep -qw sse4_2 v2
-		fails grep -qwE 'avx|avx2|bmi2|xsave' v2
+		fails grep -qwE 'avx|avx2|bmi1|bmi2|fma|movbe|xsave' v2
+		[ "$(wc -w <v2)" -lt "$(wc -w <host)" ]
 	done
-	caisson run --name v3 --driver kvm --network none --cpu-model baseline-v3 "$BUSYBOX" grep -m 1 '^flags' /proc/cpuinfo >v3
-	grep -qw avx2 v3
-	fails grep -qwE 'sha_ni|rdseed|pku' v3
-	[ "$(field v3 .Caisson.CpuModel)" = baseline-v3 ]
+	if grep -qw avx2 host; then
+		caisson run --name v3 --driver kvm --network none --cpu-model baseline-v3 "$BUSYBOX" grep -m 1 '^flags' /proc/cpuinfo >v3
+		grep -qw avx2 v3
+		fails grep -qwE 'sha_ni|rdseed|pku' v3
+		[ "$(field v3 .Caisson.CpuModel)" = baseline-v3 ]
+	else
+		fails_with 125 'CPU model baseline-v3: this host lacks' caisson run --rm --driver kvm --network none --cpu-model baseline-v3 "$BUSYBOX" true
+	fi
 	fails_with 125 'no processor model "haswell"' caisson run --rm --cpu-model haswell "$BUSYBOX" true
 	fails_with 125 '--cpu-model needs caisson-vmm' caisson run --rm --driver qemu --cpu-model baseline-v2 "$BUSYBOX" true
 	fails_with 1 '--cpu-model needs caisson-vmm' caisson create --driver qemu --cpu-model baseline-v2 "$BUSYBOX" true
@@ -151,7 +156,7 @@ ends() {
 	[ "$(dirs again -v "$PWD/a:/a")" = a ]
 	[ "$(field again .Caisson.Boot)" = image ]
 	[ "$(wc -l <a/log)" = 3 ]
-	[ "$(caisson template ls --format json | jq -s 'flatten | map(select(.shape | endswith(",2shares"))) | length')" = 2 ]
+	[ "$(grep -l '"shape":"512M,1cpu,nonet,2shares"' "$CAISSON_ROOT"/templates/*/template.json | wc -l)" = 2 ]
 	# more than templates have slots for
 	many=()
 	for i in 1 2 3 4 5 6 7; do many+=(-v "$PWD/c:/m$i"); done
