@@ -6,9 +6,12 @@ setup_file() {
 	load lib
 	export TEST_USER=caisson-test-$$ USER_DIR
 	[ "$(id -u)" = 0 ] || { export WHY="only root can make a user"; return; }
-	useradd --no-create-home --shell /bin/sh "$TEST_USER" || { export WHY="useradd failed"; return; }
+	# one who may use KVM, where a group may
+	group=$(stat -c %G /dev/kvm 2>/dev/null)
+	case $group in '' | root | UNKNOWN) group= ;; esac
+	useradd --no-create-home --shell /bin/sh ${group:+-G "$group"} "$TEST_USER" || { export WHY="useradd failed"; return; }
 	# not below bats' own directory, which is closed to others
-	USER_DIR=$(mktemp -d /var/tmp/caisson-user.XXXXXX)
+	USER_DIR=$(mktemp -d "${CAISSON_E2E_STORE:-/var/tmp}/caisson-user.XXXXXX")
 	mkdir -p "$USER_DIR"/{root,run,home,oci,share}
 	skopeo copy -q "oci:$IMAGES_OCI:busybox" "oci:$USER_DIR/oci:busybox"
 	cp -r "$CAISSON_ROOT/kernels" "$USER_DIR/root/"

@@ -59,6 +59,7 @@ command_run() {
 
 mounts_make
 tmp_make
+getent group 136 >/dev/null || groupadd -g 136 kvm
 chgrp 136 /dev/kvm # there is no udev to give it to a group
 chmod 660 /dev/kvm
 echo nested >/proc/sys/kernel/hostname
