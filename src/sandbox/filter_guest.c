@@ -74,7 +74,7 @@ static const int calls_vcpu[] = {
 static const int calls_disk[] = {
 	SCMP_SYS(preadv), SCMP_SYS(pwritev),   SCMP_SYS(pread64),   SCMP_SYS(pwrite64),
 	SCMP_SYS(fsync),  SCMP_SYS(fdatasync), SCMP_SYS(fallocate), SCMP_SYS(ftruncate),
-	SCMP_SYS(lseek),  SCMP_SYS(fstat),
+	SCMP_SYS(lseek),  SCMP_SYS(fstat),     SCMP_SYS(sysinfo), /* glibc's qsort() of much */
 };
 
 /* KVM's, of any number; what a guest's driver agreed to take, of a tap that is open. */

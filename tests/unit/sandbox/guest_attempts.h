@@ -31,6 +31,7 @@ int try_directory_read(void);
 int try_reopen(void);
 int try_thread(void);
 int try_memory(void);
+int try_sort(void);
 int try_raise(void);
 int try_descriptor_limit(void);
 int try_no_memory_limit(void);

@@ -164,6 +164,7 @@ static const struct row {
 	/* everybody needs these */
 	CALL("write to an eventfd", ALL, 0, write, EVENT_FD, P(&one), 8),
 	{ "memory", ALL, 0, try_memory },
+	{ "sort much", ALL & ~ON(VCPU), 0, try_sort },
 	{ "raise", ALL, 0, try_raise },
 	CALL("madvise", ALL, EINVAL, madvise, 0, 4096, -1),
 	/* devices */
