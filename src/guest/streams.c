@@ -8,8 +8,9 @@
  * the process takes it.
  *
  * Life: RUN makes a stream and a process (stream_start.c); FAILED ends it at once; otherwise
- * STARTED, data, and after the end of the process: what is left in the pipes for at most LINGER_MS,
- * ends of stdout and stderr, EXITED.
+ * STARTED, data, and after the end of the process: what it has left in the pipes, however slow the
+ * host takes it, and what others write to them for at most LINGER_MS; ends of stdout and stderr,
+ * EXITED.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -149,14 +150,22 @@ static void stream_settle(struct stream *st)
 	stream_free(st);
 }
 
+/* What its process has written and nobody has read yet. */
+static size_t channel_left(const struct channel *c)
+{
+	int n = 0;
+
+	return c->fd >= 0 && ioctl(c->fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
 static void linger_over(void *arg)
 {
 	struct stream *st = arg;
 
 	for (int i = 0; i < CHANNELS; i++) {
-		if (st->out[i].fd >= 0 && st->out[i].is_hungry && st->out[i].credit == 0) {
-			loop_timer_arm(st->linger,
-				       LINGER_MS); /* the host is slow: its data waits for it */
+		/* what is flushed, as a terminal can be, nobody gets */
+		if (MIN_OF(st->out[i].owed, channel_left(&st->out[i])) > 0) {
+			loop_timer_arm(st->linger, LINGER_MS);
 			return;
 		}
 	}
@@ -190,6 +199,7 @@ static bool channel_read(struct channel *c)
 		return false;
 	}
 	c->credit -= (uint32_t)n;
+	c->owed -= MIN_OF(c->owed, (size_t)n);
 	streams_sent(s, agent_put(s->out, c->type, c->stream->id, data, (size_t)n));
 	return true;
 }
@@ -372,6 +382,8 @@ static void stream_exited(struct stream *st, int status)
 		st->all->stage.pid = 0;
 	input_close(st);
 	loop_timer_arm(st->linger, LINGER_MS);
+	for (int i = 0; i < CHANNELS; i++)
+		st->out[i].owed = channel_left(&st->out[i]);
 	for (int i = 0; i < CHANNELS; i++)
 		while (channel_read(&st->out[i]))
 			;

@@ -14,6 +14,7 @@ struct channel { /* stdout or stderr, from the process to the host */
 	uint16_t type;
 	uint32_t credit;
 	bool is_hungry; /* data may be there, but there was no credit or room */
+	size_t owed;    /* once its process has ended: bytes of it that are still to be read */
 };
 
 struct stream {
