@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 top=$PWD
 logs=$top/build/test-logs
 export CAISSON_CACHE=${CAISSON_CACHE:-$top/.cache}
-stages=${*:-unit gates fuzz clang interop e2e nested}
+stages=${*:-unit tsan gates fuzz clang interop e2e nested}
 fuzz_seconds=${FUZZ_SECONDS:-4}
 jobs=$(nproc)
 passed=0 failed=0 skipped=0
@@ -92,7 +92,13 @@ unit_tests() {
 	must build-asan ninja -C build/asan
 	ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		meson test -C build/asan --no-rebuild --num-processes "$jobs" >"$logs/unit.log" 2>&1
-	python3 - build/asan/meson-logs/testlog.json >"$logs/unit.tap" <<-'P'
+	meson_tap build/asan >"$logs/unit.tap"
+	tap <"$logs/unit.tap"
+}
+
+# meson_tap DIR: the results of its last "meson test"
+meson_tap() {
+	python3 - "$1/meson-logs/testlog.json" <<-'P'
 		import json, sys
 		for line in open(sys.argv[1]):
 		    t = json.loads(line)
@@ -104,7 +110,23 @@ unit_tests() {
 		        text = (t.get("stdout") or "") + (t.get("stderr") or "")
 		        for l in text.splitlines()[-25:]: print("#   " + l)
 	P
-	tap <"$logs/unit.tap"
+}
+
+# What has threads, and what they share: processors that are paused, kicked and resumed, rings, disks.
+# By clang: gcc's ThreadSanitizer knows no fences.
+threads="vcpus virtq_threads virtio_mmio virtio_console virtio_blk virtio_blk_flow blk_engine virtio_fs virtio_net"
+
+thread_tests() {
+	local t
+	stage "tests with threads (TSan)"
+	CC=clang must setup-tsan configure build/tsan -Db_sanitize=thread -Db_lundef=false --buildtype=debugoptimized
+	# shellcheck disable=SC2046,SC2086
+	must build-tsan ninja -C build/tsan $(printf 'tests/unit/vmm/test_vmm_%s ' $threads)
+	# shellcheck disable=SC2046
+	TSAN_OPTIONS=exitcode=66 meson test -C build/tsan --no-rebuild --num-processes "$jobs" \
+		$(for t in $threads; do echo "vmm/$t"; done) >"$logs/tsan.log" 2>&1
+	meson_tap build/tsan | sed -E 's/^((not )?ok) /\1 [tsan] /' >"$logs/tsan.tap"
+	tap <"$logs/tsan.tap"
 }
 
 fuzz_smoke() {
@@ -162,28 +184,57 @@ end_to_end() {
 	done
 }
 
-# The same tests count the same on every host: a KVM of its own is not used.
-nested() {
-	local rc=0 out=$logs/nested.tap log=$logs/nested.log
-	stage "nested: under KVM, in an emulated machine"
-	kernels_and_images busybox
-	tests/nested/run.sh bats --formatter tap tests/nested >"$out" 2>"$log" || rc=$?
+# nested_run NAME COMMAND...: its tests count. The same on every host: a KVM of its own is not used.
+nested_run() {
+	local name=$1 rc=0 out=$logs/nested-$1.tap log=$logs/nested-$1.log
+	shift
+	tests/nested/run.sh "$@" >"$out" 2>"$log" || rc=$?
 	if [ $rc = 77 ]; then
-		skip nested "$(tail -n 1 "$out")"
+		skip "nested $name" "$(tail -n 1 "$out")"
 		return
 	fi
-	tap < <(sed 's|^\(ok\|not ok\) \([0-9]*\) |\1 \2 [nested] |' "$out")
+	tap < <(sed -E "s#^(ok|not ok) ([0-9]*) #\\1 \\2 [nested $name] #" "$out")
 	# 1 is what bats says of tests that failed, and those are counted
 	if [ $rc -gt 1 ] || ! grep -q '^1\.\.' "$out"; then
-		fail "nested (exit $rc, $log)"
+		fail "nested $name (exit $rc, $log)"
 		tail -n 25 "$log"
 	fi
+}
+
+nested_ready() {
+	stage "nested: kernels and images"
+	kernels_and_images busybox nginx redis postgres python3
+	tests/nested/kernel_newer.sh "$CAISSON_CACHE/nested/newer" >"$logs/kernel-newer.log" 2>&1 ||
+		tail -n 1 "$logs/kernel-newer.log"
+}
+
+# Of the end-to-end tests those in which the driver has a part, and that are quick.
+nested_files="run tty user volumes leaks"
+
+nested() {
+	nested_ready
+	stage "nested: under KVM, in an emulated machine"
+	nested_run kvm bats --formatter tap tests/nested
+	stage "nested: end-to-end tests"
+	# shellcheck disable=SC2046,SC2086
+	NESTED_MEMORY=6144 nested_run e2e tests/nested/e2e.sh small --formatter tap $(printf 'tests/e2e/%s.bats ' $nested_files)
+}
+
+# A machine for each file: one that hangs takes no other along.
+nested_all() {
+	local f
+	nested_ready
+	for f in tests/e2e/*.bats; do
+		stage "nested: $f"
+		NESTED_MEMORY=6144 NESTED_TIMEOUT=5400 nested_run "$(basename "$f" .bats)" tests/nested/e2e.sh small --formatter tap "$f"
+	done
 }
 
 mkdir -p "$logs"
 must packages tools/setup.sh build run image demo test
 export CCACHE_DIR=${CCACHE_DIR:-$CAISSON_CACHE/ccache}
 wants unit && unit_tests
+wants tsan && thread_tests
 if wants gates; then
 	stage gates
 	tap < <(tests/gates/run.sh)
@@ -197,6 +248,7 @@ if wants interop; then
 fi
 wants e2e && end_to_end
 wants nested && nested
+wants nested-all && nested_all
 
 echo
 if [ ${#failures[@]} -gt 0 ]; then

@@ -28,9 +28,9 @@ registry_start() {
 	return 1
 }
 
-# eventually SECONDS COMMAND...: true as soon as the command is
+# eventually SECONDS COMMAND...: true as soon as the command is; a slow host says how many times the seconds
 eventually() {
-	local until=$((SECONDS + $1))
+	local until=$((SECONDS + $1 * ${CAISSON_TEST_PATIENCE:-1}))
 	shift
 	while ! "$@"; do
 		[ $SECONDS -lt $until ] || return 1

@@ -9,7 +9,7 @@ setup_suite() {
 	registry_start "$SUITE_DIR/registry"
 	export REGISTRY REGISTRY_PID
 	local i
-	for i in busybox nginx redis postgres python3; do
+	for i in ${CAISSON_TEST_IMAGES:-busybox nginx redis postgres python3}; do
 		caisson image import "$IMAGES_OCI:$i" "$REGISTRY/$i:latest" >/dev/null
 	done
 	export BUSYBOX=$REGISTRY/busybox NGINX=$REGISTRY/nginx

@@ -22,5 +22,9 @@ mkdir -p "$CAISSON_ROOT/kernels"
 cp -a "$from/kernels/$kernel"* "$CAISSON_ROOT/kernels"
 kernel=$(caisson kernel ls -q | head -n 1)
 caisson kernel use "$kernel"
-export CAISSON_TEST_KERNEL=$kernel
+export CAISSON_TEST_KERNEL=$kernel CAISSON_TEST_PATIENCE=4
+# to import an image takes long here
+export CAISSON_TEST_IMAGES=busybox
+[[ $* != */crash.* && $* != */databases.* ]] || CAISSON_TEST_IMAGES+=" redis postgres"
+[[ $* != */network.* && $* != */disk_boot.* ]] || CAISSON_TEST_IMAGES+=" nginx python3"
 exec bats "$@"
