@@ -60,6 +60,9 @@ int tap_open(const char *name, int *ret_fd, uint32_t *ret_mtu, struct err *e)
 	if (((unsigned int)r.ifr_flags & FLAGS) != FLAGS || !(r.ifr_flags & IFF_PERSIST))
 		return err_plain(e, EINVAL, "tap %s: it is another program's, not persistent",
 				 name);
+	/* what its last user's guest took is nothing to the next one's */
+	if (ioctl(fd, TUNSETOFFLOAD, 0UL) < 0)
+		return err_set(e, errno, "tap %s: offloads", name);
 	*ret_fd = TAKE_FD(fd);
 	*ret_mtu = mtu;
 	return 0;

@@ -28,8 +28,8 @@ setup() {
 teardown() { remove_all; }
 
 there() { ip netns exec taps "$@"; }
-on_tap() { there caisson run --driver kvm --network tap:tap0 "$@"; }
-up() { on_tap -d "$@" sleep 1000 >/dev/null; } # up OPTION... IMAGE
+ON=(ip netns exec taps caisson run --driver kvm --network tap:tap0)
+up() { "${ON[@]}" -d "$@" sleep 1000 >/dev/null; } # up OPTION... IMAGE
 field() { caisson inspect -f "{{$2}}" "$1"; }
 frames() { there cat "/sys/class/net/tap0/statistics/$1_packets"; }
 has_template() { grep -qs '"depth":"image".*,tap"' "$CAISSON_ROOT"/templates/*/template.json; }
@@ -62,7 +62,7 @@ has_template() { grep -qs '"depth":"image".*,tap"' "$CAISSON_ROOT"/templates/*/t
 	eventually 60 has_template
 	up --name one --ip 10.77.0.2/24 "$BUSYBOX"
 	[ "$(field one .Caisson.Boot)" = image ]
-	fails_with 125 'tap tap0: a program has it open already' on_tap --rm --ip 10.77.0.3/24 "$BUSYBOX" true
+	fails_with 125 'tap tap0: a program has it open already' "${ON[@]}" --rm --ip 10.77.0.3/24 "$BUSYBOX" true
 	there caisson run -d --name two --driver kvm --network tap:tap1 --ip 10.77.1.2/24 "$BUSYBOX" sleep 1000
 	[ "$(field two .Caisson.Boot)" = image ]
 	[ "$(field one .NetworkSettings.MacAddress)" != "$(field two .NetworkSettings.MacAddress)" ]
@@ -81,8 +81,9 @@ has_template() { grep -qs '"depth":"image".*,tap"' "$CAISSON_ROOT"/templates/*/t
 	eventually 10 is_state one exited
 	there caisson start one
 	caisson exec one ping -c 1 -W 5 10.77.0.1
+	vmm=$(vmm_pid one)
 	kill -9 "$(keeper_pid one)"
-	eventually 10 process_gone "$(vmm_pid one)"
+	eventually 10 process_gone "$vmm"
 	there caisson start one
 	caisson exec one ping -c 1 -W 5 10.77.0.1
 }
@@ -113,14 +114,14 @@ has_template() { grep -qs '"depth":"image".*,tap"' "$CAISSON_ROOT"/templates/*/t
 	caisson exec one ping -c 1 -W 5 10.77.0.1
 	caisson rm -f one
 	kill "$server"
-	fails_with 125 'dhcp: no lease' on_tap --rm "$BUSYBOX" true
+	fails_with 125 'dhcp: no lease' "${ON[@]}" --rm "$BUSYBOX" true
 }
 
 @test "what is no tap of ours is refused, with the reason" {
-	fails_with 125 'there is no interface tap9' on_tap --rm --network tap:tap9 "$BUSYBOX" true
+	fails_with 125 'there is no interface tap9' "${ON[@]}" --rm --network tap:tap9 "$BUSYBOX" true
 	there test ! -e /sys/class/net/tap9
-	fails_with 125 'tap lo: it is no tap' on_tap --rm --network tap:lo "$BUSYBOX" true
-	fails_with 125 'ports cannot be published' on_tap --rm -p 80:80 "$BUSYBOX" true
+	fails_with 125 'tap lo: it is no tap' "${ON[@]}" --rm --network tap:lo "$BUSYBOX" true
+	fails_with 125 'ports cannot be published' "${ON[@]}" --rm -p 80:80 "$BUSYBOX" true
 	fails_with 125 'need --network tap' caisson run --rm --ip 10.77.0.2/24 "$BUSYBOX" true
 	ip -n taps tuntap add tap2 mode tap user 4711
 	ip -n taps link set tap2 up
@@ -172,7 +173,7 @@ took() { # took COMMAND...: its tenths of a second
 	echo "bytes: $t"
 	[ "$t" -ge 29 ]
 	sleep 2
-	t=$(took caisson exec disk dd if=/dev/zero of=/x bs=512 count=400 conv=notrunc oflag=direct)
+	t=$(took caisson exec disk dd if=/x of=/dev/null bs=4096 count=400 iflag=direct)
 	echo "requests: $t"
 	[ "$t" -ge 29 ]
 	[ "$(field disk .Caisson.DiskBps)" = 4194304 ]
