@@ -6,7 +6,8 @@
 #include "vm_record.h"
 
 #define WAIT_STEP_NS 50000000L
-#define WAIT_STEPS   200U /* 10 s */
+#define WAIT_STEPS   200U  /* 10 s */
+#define LOCK_MS      5000U /* a keeper that has told the end is there for another moment */
 
 /* `bytes` 0: only ask. */
 static int memory_ask(struct engine *g, const char *id, uint64_t bytes, struct machine_memory *ret,
@@ -57,7 +58,7 @@ static int record_resize(struct engine *g, const char *id, uint64_t bytes, struc
 	auto_fd lock = -1;
 	int rc;
 
-	if (machine_db(g, &db, e) < 0 || machine_lock(g, id, 0, &lock, e) < 0 ||
+	if (machine_db(g, &db, e) < 0 || machine_lock(g, id, LOCK_MS, &lock, e) < 0 ||
 	    vm_record_get(db, id, &m.config, &m.state, e) < 0)
 		return -e->code;
 	m.config.mem_bytes = bytes;

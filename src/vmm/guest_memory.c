@@ -120,12 +120,15 @@ static int slot_map(struct guest_slot *s, int prot, int flags, int fd, struct er
 	return 0;
 }
 
-static int area_map(struct guest_memory *m, struct err *e)
+static int all_map(struct guest_memory *m, int flags, int fd, struct err *e)
 {
+	const int anon = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+	for (uint32_t i = 0; i < m->n_slots; i++)
+		if (slot_map(&m->slots[i], PROT_READ | PROT_WRITE, flags, fd, e) < 0)
+			return -e->code;
 	memset(m->blocks, 0, sizeof(m->blocks));
-	if (m->area.size == 0)
-		return 0;
-	return slot_map(&m->area, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, e);
+	return m->area.size ? slot_map(&m->area, PROT_READ, anon, -1, e) : 0;
 }
 
 int guest_memory_map(struct guest_memory *m, enum guest_memory_kind kind, int fd, struct err *e)
@@ -147,13 +150,7 @@ int guest_memory_map(struct guest_memory *m, enum guest_memory_kind kind, int fd
 		fd = -1;
 	else if (file_check(m, fd, e) < 0)
 		return -e->code;
-	for (uint32_t i = 0; i < m->n_slots; i++) {
-		if (slot_map(&m->slots[i], PROT_READ | PROT_WRITE, flags[kind], fd, e) < 0) {
-			guest_memory_unmap(m);
-			return -e->code;
-		}
-	}
-	if (area_map(m, e) < 0) {
+	if (all_map(m, flags[kind], fd, e) < 0) {
 		guest_memory_unmap(m);
 		return -e->code;
 	}
@@ -170,11 +167,9 @@ void guest_memory_unmap(struct guest_memory *m)
 
 /* ---- blocks ---- */
 
-enum guest_block_state guest_block_state(const struct guest_memory *m, uint64_t block)
+bool guest_block_is_in(const struct guest_memory *m, uint64_t block)
 {
-	const uint64_t bits = __atomic_load_n(&m->blocks[block / 64], __ATOMIC_ACQUIRE);
-
-	return bits >> block % 64 & 1 ? GUEST_BLOCK_IN : GUEST_BLOCK_OUT;
+	return __atomic_load_n(&m->blocks[block / 64], __ATOMIC_ACQUIRE) >> block % 64 & 1;
 }
 
 void guest_blocks_mark(struct guest_memory *m, uint64_t first, uint64_t n,
@@ -200,14 +195,9 @@ int guest_blocks_protect(struct guest_memory *m, uint64_t first, uint64_t n,
 	assert(range_fits(first, n, m->area.size / GUEST_BLOCK));
 	if (mprotect(at, n * GUEST_BLOCK, prot) < 0)
 		return -errno;
-	/* Only now: nothing can be stored there any more. */
-	if (state == GUEST_BLOCK_OUT && madvise(at, n * GUEST_BLOCK, MADV_DONTNEED) < 0) {
-		const int rc = -errno;
-
-		/* the maps were joined or split already: this makes no new one */
-		(void)!mprotect(at, n * GUEST_BLOCK, PROT_READ | PROT_WRITE);
-		return rc;
-	}
+	/* Only now: nothing can be stored there any more. It does not fail on a map like this. */
+	if (state == GUEST_BLOCK_OUT)
+		(void)!madvise(at, n * GUEST_BLOCK, MADV_DONTNEED);
 	return 0;
 }
 
@@ -275,7 +265,7 @@ static void *area_span(const struct guest_memory *m, uint64_t gpa, uint64_t len)
 	if (gpa < m->area.gpa || !range_fits(off, len, m->area.size))
 		return NULL;
 	for (uint64_t i = off / GUEST_BLOCK; i <= (off + len - 1) / GUEST_BLOCK; i++)
-		if (guest_block_state(m, i) == GUEST_BLOCK_OUT)
+		if (!guest_block_is_in(m, i))
 			return NULL;
 	return m->area.hva + off;
 }

@@ -13,6 +13,7 @@
 #ifndef GUEST_MEMORY_H
 #define GUEST_MEMORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "err.h"
@@ -80,7 +81,7 @@ must_check int guest_write(const struct guest_memory *m, uint64_t gpa, const voi
 
 enum guest_block_state { GUEST_BLOCK_OUT, GUEST_BLOCK_IN };
 
-enum guest_block_state guest_block_state(const struct guest_memory *m, uint64_t block);
+bool guest_block_is_in(const struct guest_memory *m, uint64_t block);
 /* Whether spans may have these blocks. One thread changes blocks; they exist. */
 void guest_blocks_mark(struct guest_memory *m, uint64_t first, uint64_t n,
 		       enum guest_block_state state);

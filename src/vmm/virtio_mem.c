@@ -11,9 +11,9 @@
  *
  * Hostile: requests, which are copied out; TURN_MAX of them at a time. A saved state.
  * Invariants: I1 `plugged` counts the blocks that are in.  I2 a block comes in only while that
- * stays within `requested`, which is within `max`.  I3 a block that is_used() stays. Threads: all
- * under the device's lock. Memory: none allocated after virtio_mem_new(). #syscalls:vmm as
- * guest_memory.c
+ *   stays within `requested`, which is within `max`.  I3 a block that is_used() stays.
+ * Threads: all under the device's lock; `plugged` changes on the loop's thread.
+ * Memory: none allocated after virtio_mem_new(). #syscalls:vmm as guest_memory.c
  */
 #include "virtio_mem.h"
 
@@ -26,22 +26,8 @@
 
 #define MEM_F_UNPLUGGED_INACCESSIBLE (1ULL << 1)
 
-enum config { /* [5.15.4] le64 each */
-	      CONFIG_BLOCK_SIZE = 0,
-	      CONFIG_ADDR = 16,
-	      CONFIG_REGION_SIZE = 24,
-	      CONFIG_USABLE_SIZE = 32,
-	      CONFIG_PLUGGED_SIZE = 40,
-	      CONFIG_REQUESTED_SIZE = 48,
-	      CONFIG_SIZE = 56,
-};
-
-enum request { /* [5.15.6] le16 type; from 8 on le64 address, le16 number of blocks */
-	       REQUEST_PLUG,
-	       REQUEST_UNPLUG,
-	       REQUEST_UNPLUG_ALL,
-	       REQUEST_STATE,
-};
+/* [5.15.6] le16 type; from 8 on le64 address, le16 number of blocks */
+enum request { REQUEST_PLUG, REQUEST_UNPLUG, REQUEST_UNPLUG_ALL, REQUEST_STATE };
 #define REQUEST_SIZE 24U
 
 enum response { RESPONSE_ACK, RESPONSE_NACK, RESPONSE_BUSY, RESPONSE_ERROR };
@@ -81,7 +67,7 @@ static enum blocks_state blocks_state(const struct virtio_mem *m, const struct b
 	uint64_t n_in = 0;
 
 	for (uint64_t i = 0; i < b->n; i++)
-		n_in += guest_block_state(m->spec.mem, b->first + i) == GUEST_BLOCK_IN;
+		n_in += guest_block_is_in(m->spec.mem, b->first + i);
 	return n_in == b->n ? BLOCKS_IN : n_in == 0 ? BLOCKS_OUT : BLOCKS_MIXED;
 }
 
@@ -116,20 +102,14 @@ static enum response unplug(struct virtio_mem *m, const struct blocks *b)
 	return RESPONSE_ACK;
 }
 
-/* Run by run; one that stays leaves the rest as well. */
+/* A block that stays leaves those behind it as well. */
 static enum response unplug_all(struct virtio_mem *m)
 {
-	const uint64_t n = m->spec.mem->area.size / GUEST_BLOCK;
 	enum response r = RESPONSE_ACK;
 
-	for (struct blocks b = { 0 }; b.first < n && r == RESPONSE_ACK; b.first += b.n + 1) {
-		b.n = 0;
-		while (b.first + b.n < n &&
-		       guest_block_state(m->spec.mem, b.first + b.n) == GUEST_BLOCK_IN)
-			b.n++;
-		if (b.n > 0)
-			r = unplug(m, &b);
-	}
+	for (uint64_t i = 0; i < m->spec.mem->area.size / GUEST_BLOCK && r == RESPONSE_ACK; i++)
+		if (guest_block_is_in(m->spec.mem, i))
+			r = unplug(m, &(struct blocks){ i, 1 });
 	return r;
 }
 
@@ -167,14 +147,15 @@ static uint32_t mem_one(struct virtio_device *d, unsigned int queue, const struc
 static void mem_config_read(struct virtio_device *d, uint32_t off, void *data, uint32_t len)
 {
 	const struct virtio_mem *m = mem_of(d);
-	uint8_t raw[CONFIG_SIZE] = { 0 };
+	const struct guest_slot *area = &m->spec.mem->area;
+	const uint64_t v[] = { /* [5.15.4] size of blocks, node, address, size, usable, ... */
+			       GUEST_BLOCK, 0,          area->gpa,   area->size,
+			       area->size,  m->plugged, m->requested
+	};
+	uint8_t raw[sizeof(v)];
 
-	put_le64(raw + CONFIG_BLOCK_SIZE, GUEST_BLOCK);
-	put_le64(raw + CONFIG_ADDR, m->spec.mem->area.gpa);
-	put_le64(raw + CONFIG_REGION_SIZE, m->spec.mem->area.size);
-	put_le64(raw + CONFIG_USABLE_SIZE, m->spec.mem->area.size);
-	put_le64(raw + CONFIG_PLUGGED_SIZE, m->plugged);
-	put_le64(raw + CONFIG_REQUESTED_SIZE, m->requested);
+	for (size_t i = 0; i < ARRAY_SIZE(v); i++)
+		put_le64(raw + 8 * i, v[i]);
 	memset(data, 0, len);
 	if (off < sizeof(raw))
 		memcpy(data, raw + off, MIN_OF(len, (uint32_t)sizeof(raw) - off));
@@ -273,13 +254,8 @@ void virtio_mem_request(struct virtio_device *d, uint64_t bytes)
 	pthread_mutex_unlock(&d->lock);
 }
 
-uint64_t virtio_mem_plugged(struct virtio_device *d)
+uint64_t virtio_mem_plugged(const struct virtio_device *d)
 {
-	uint64_t plugged;
-
 	assert(d->ops == &mem_ops);
-	pthread_mutex_lock(&d->lock);
-	plugged = mem_of(d)->plugged;
-	pthread_mutex_unlock(&d->lock);
-	return plugged;
+	return ((const struct virtio_mem *)d)->plugged;
 }

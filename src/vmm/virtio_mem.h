@@ -29,7 +29,7 @@ must_check int virtio_mem_new(struct loop *loop, const struct virtio_mem_spec *s
 /* How many bytes the guest shall have: whole blocks of that, and at most `max`. Any thread, without
  * the device's lock. */
 void virtio_mem_request(struct virtio_device *d, uint64_t bytes);
-/* How many it has. */
-uint64_t virtio_mem_plugged(struct virtio_device *d);
+/* How many it has. On the loop's thread. */
+uint64_t virtio_mem_plugged(const struct virtio_device *d);
 
 #endif

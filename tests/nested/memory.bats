@@ -105,3 +105,22 @@ lives() { # lives KERNEL
 	[ "$status" != 0 ]
 	[ -z "$(caisson ps -aq)" ]
 }
+
+# The guest's kernel lets go of the device; then its root looks at the first block, which is not its own, and stores to it.
+@test "a store to memory that was not given ends the machine" {
+	local device
+	[ -n "$CLOUD" ] || skip "no kernel of Debian's in the store" # the small one has no /dev/mem
+	grows thief --kernel "$CLOUD"
+	device=$(caisson exec thief sh -c 'basename "$(echo /sys/bus/virtio/drivers/virtio_mem/virtio*)"')
+	caisson exec --privileged thief sh -c "mount -t sysfs none /m; echo $device >/m/bus/virtio/drivers/virtio_mem/unbind"
+	run caisson update -m 256m thief
+	[ "$status" = 0 ]
+	[[ $output = *"has 128MB of memory, not yet 256MB: its kernel has not taken the rest"* ]]
+	[ "$(mib thief MemoryWantedBytes)" = 256 ]
+	[ "$(mib thief MemoryNowBytes)" = 128 ]
+	caisson exec --privileged thief sh -c 'mknod /tmp/mem c 1 1; ln -sf /tmp/mem /dev/mem; devmem 0x100000000' >seen
+	[ "$(cat seen)" = 0x00000000 ]
+	caisson exec --privileged thief devmem 0x100000000 32 1 || true
+	eventually 20 is_state thief exited
+	[[ $(field thief .State.Error) = *"the guest stored to memory that it does not have"* ]]
+}
