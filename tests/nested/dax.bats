@@ -144,5 +144,5 @@ grown() { # grown FILE: by how much, of the two first lines of READ_ALL
 }
 
 @test "QEMU cannot do it, and says so" {
-	fails_with 125 '--dax needs driver kvm' caisson run --rm --driver qemu --dax "$DAX" true
+	fails_with 125 '--dax needs caisson-vmm (driver kvm)' caisson run --rm --driver qemu --dax "$DAX" true
 }

@@ -66,8 +66,8 @@ def text(t):
 def config(memory, kernel, initrd, disk, net, control, agent, console):
     """doc/format/vmm.md; descriptors are numbers there."""
     body = struct.pack("<IQIi", 1, MEM, 2, memory) + struct.pack("<Iiii", 0, kernel, initrd, -1) + text(CMDLINE) + text(b"host")
-    body += struct.pack("<I", 1) + struct.pack("<IBQIiII", 1, 0, DISK, 1, disk, 0, 0)
-    body += struct.pack("<II", 0, 0) + struct.pack("<BIi", 1, 0, net) + MAC + struct.pack("<iiiB", control, agent, console, 0)
+    body += struct.pack("<I", 1) + struct.pack("<IBBQIiII4Q", 1, 0, 0, DISK, 1, disk, 0, 0, 0, 0, 0, 0)
+    body += struct.pack("<II", 0, 0) + struct.pack("<BIi", 1, 0, net) + MAC + struct.pack("<Bii4QiiiQ", 0, -1, -1, 0, 0, 0, 0, control, agent, console, 0)
     return b"CSNVMM\1\0" + struct.pack("<II", 1, len(body) + 16) + body
 
 

@@ -100,7 +100,7 @@ lives() { # lives KERNEL
 @test "memory that grows is caisson-vmm's only" {
 	run caisson create --driver qemu -m 128m --memory-max 256m "$BUSYBOX" true
 	[ "$status" != 0 ]
-	[[ $output = *"--memory-max: driver qemu has no memory that grows"* ]]
+	[[ $output = *"--memory-max needs caisson-vmm (driver kvm), not driver qemu"* ]]
 	run caisson create -m 256m --memory-max 128m "$BUSYBOX" true
 	[ "$status" != 0 ]
 	[ -z "$(caisson ps -aq)" ]

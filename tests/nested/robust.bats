@@ -15,7 +15,7 @@ no_holder() { ! pgrep -f '^caisson-template hold' >/dev/null; }
 
 # templates DRIVER DEPTH: their directories
 templates() {
-	jq -r --arg v "$1" --arg d "$2" 'select(.driver == $v and .depth == $d) | input_filename | rtrimstr("/template.json")' \
+	jq -r --arg v "$1" --arg d "$2" 'select(.driver == $v and .depth == $d and .shape == "512M,1cpu,nonet") | input_filename | rtrimstr("/template.json")' \
 		"$CAISSON_ROOT"/templates/*/template.json 2>/dev/null
 }
 has_template() { [ -n "$(templates "$@")" ]; }

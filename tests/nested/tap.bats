@@ -131,13 +131,15 @@ has_template() { grep -qs '"depth":"image".*,tap"' "$CAISSON_ROOT"/templates/*/t
 	chmod 755 "$own"
 	mkdir "$own/store" "$own/run"
 	cp -a "$CAISSON_ROOT/kernels" "$own/store"
+	cp -a "$IMAGES_OCI" "$own/oci"
+	chmod -R go+rX "$own/oci"
 	for uid in 4711 4712; do
 		chown -R $uid:$uid "$own"/*
 		ip netns exec taps setpriv --reuid $uid --regid $uid --groups "$(stat -c %g /dev/kvm)" env HOME=/nowhere \
 			CAISSON_ROOT="$own/store" CAISSON_RUN="$own/run" sh -c '
 			caisson image import "$0:busybox" busybox:latest >/dev/null &&
 			caisson run --rm --no-template --driver kvm --network tap:tap2 --ip 10.77.2.2/24 busybox \
-				ping -c 1 -W 5 10.77.2.1' "$IMAGES_OCI" >"out$uid" 2>&1 || echo "exit $?" >>"out$uid"
+				ping -c 1 -W 5 10.77.2.1' "$own/oci" >"out$uid" 2>&1 || echo "exit $?" >>"out$uid"
 		cat "out$uid"
 	done
 	rm -r "$own"
@@ -151,7 +153,7 @@ has_template() { grep -qs '"depth":"image".*,tap"' "$CAISSON_ROOT"/templates/*/t
 	echo "$output"
 	[ "$output" = "$(md5sum <"$BATS_FILE_TMPDIR/10M")" ]
 	[ "$(field one .Caisson.Boot)" = cold ]
-	fails_with 125 '--net-bps need driver kvm' caisson run --rm --driver qemu --net-bps 1m "$BUSYBOX" true
+	fails_with 125 '--disk-iops needs caisson-vmm (driver kvm)' caisson run --rm --driver qemu --net-bps 1m "$BUSYBOX" true
 }
 
 took() { # took COMMAND...: its tenths of a second

@@ -173,7 +173,7 @@ static void restore_both_ways(void **state)
 }
 
 static const uint8_t least[] = {
-	'C', 'S', 'N', 'V', 'M', 'M', 1,   0,   1,   0,   0,   0,   113, 0, 0, 0, /* head */
+	'C', 'S', 'N', 'V', 'M', 'M', 1,   0,   1,   0,   0,   0,   153, 0, 0, 0, /* head */
 	1,   0,   0,   0,                                                         /* cpus */
 	0,   0,   0,   4,   0,   0,   0,   0,                                     /* memory */
 	0,   0,   0,   0,   255, 255, 255, 255,                                   /* fresh */
@@ -301,8 +301,8 @@ static void bad_bytes(void **state)
 		{ 8, 0, "version 0" },
 		{ 8, 2, "version 2" },
 		{ 11, 1, "version" },
-		{ LENGTH, 112, "112 bytes" },
-		{ LENGTH, 114, "114 bytes" },
+		{ LENGTH, 152, "152 bytes" },
+		{ LENGTH, 154, "154 bytes" },
 		{ LENGTH + 3, 1, "here are" },
 		{ 28, 3, "kind of memory" },
 		{ 31, 128, "kind of memory" },
@@ -324,8 +324,8 @@ static void bad_bytes(void **state)
 		{ 77, 255, "neither 0 nor 1" },
 		{ 78, 2, "kind of network" },
 		{ 92, 2, "neither 0 nor 1" },
-		{ 108, 1, "burst of what has no limit" },
-		{ 119, 255, "burst of what has no limit" },
+		{ 117, 1, "burst of what has no limit" },
+		{ 128, 255, "burst of what has no limit" },
 	};
 	struct vmm_config got;
 	struct err e = { 0 };

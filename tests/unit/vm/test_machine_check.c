@@ -51,23 +51,6 @@ static void names(void **state)
 	}
 }
 
-static void drivers_that_map(void **state)
-{
-	static const struct {
-		const char *driver, *why;
-	} t[] = { { "auto", NULL }, { "", NULL }, { "kvm", NULL }, { "qemu", "driver kvm" } };
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
-		struct machine_config c = good();
-
-		snprintf(c.driver, sizeof(c.driver), "%s", t[i].driver);
-		check(&c, NULL, t[i].driver);
-		c.has_dax = true;
-		check(&c, t[i].why, t[i].driver);
-	}
-}
-
 static void texts(void **state)
 {
 	static char long_label[65], long_path[5000];
@@ -423,7 +406,7 @@ static void mounts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names),    cmocka_unit_test(drivers_that_map),
+		cmocka_unit_test(names),   
 		cmocka_unit_test(texts),    cmocka_unit_test(numbers),
 		cmocka_unit_test(models),   cmocka_unit_test(memory_max),
 		cmocka_unit_test(lists),    cmocka_unit_test(ports),

@@ -256,6 +256,8 @@ static bool is_logged(const struct guest_driver *g, uint64_t gpa)
 {
 	const uint64_t page = (gpa - GUEST_DRIVER_BASE) / GUEST_PAGE;
 
+	if (page >= GUEST_DRIVER_SIZE / GUEST_PAGE)
+		return true; /* in an area of blocks, which no log is of */
 	return g->dirty[page / 64] >> page % 64 & 1;
 }
 

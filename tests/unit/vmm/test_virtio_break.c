@@ -120,7 +120,7 @@ static const struct kind kinds[] = {
 	{ "balloon", balloon_make, 0, 1, 4, 0, 40, NULL },
 	{ "console", console_make, 3, 5, 8, 0, 30, NULL },
 	{ "console, to the guest", console_make, 5, 3, 8, 0, 30, NULL },
-	{ "net", net_make, 0, 1, 12 + FRAME, 0, 100, net_comes },
+	{ "net", net_make, 1, 0, 0, 12 + FRAME, 100, net_comes },
 	{ "fs", fs_make, 0, 1, REQUEST, 16, 1, fs_comes },
 	{ "blk", blk_make, 0, 0, 16, 1, 10, blk_comes },
 };
