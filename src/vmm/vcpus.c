@@ -143,12 +143,13 @@ static bool park(struct vcpu *v, bool for_good)
 	return goes_on;
 }
 
-/* Memory that cannot be read is a file's: RAM has no other reason to fail. */
+/* RAM has no other reasons to fail. */
 static const char *run_failed(int error)
 {
-	return error == EFAULT ? "a page of the guest's memory is gone: its file was cut short, or "
-				 "cannot be read"
-			       : strerror(error);
+	return error == EFAULT
+		       ? "memory of the guest's is not there: it was not given, or its file "
+			 "was cut short"
+		       : strerror(error);
 }
 
 static void *run(void *arg)
@@ -167,9 +168,7 @@ static void *run(void *arg)
 		while (!is_over && (r = ioctl(v->x.fd, KVM_RUN, 0)) >= 0)
 			is_over = !exit_serve(v);
 		if (r < 0 && errno != EINTR && errno != EAGAIN) {
-			ended(v, MACHINE_ERROR,
-			      errno == EFAULT ? "the guest stored to memory that it does not have"
-					      : run_failed(errno));
+			ended(v, MACHINE_ERROR, run_failed(errno));
 			is_over = true;
 		}
 	}

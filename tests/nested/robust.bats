@@ -63,11 +63,13 @@ renewed() {
 	holders_end
 	flip "$(templates kvm image)/state" 9
 	renewed version kvm 'a saved machine of version'
-	# the processor's first instruction, in memory of zeros: what runs is no kernel any more
 	holders_end
 	dir=$(templates kvm image)
 	truncate -s 0 "$dir/memory" && truncate -s 512M "$dir/memory"
-	renewed memory kvm 'the template was removed'
+	start memory kvm # found out where it is read from the disk
+	[ "$(cat memory.out)" = hi ]
+	[ "$(field memory .Caisson.Boot)" = machine ]
+	eventually 120 has_template kvm image
 	all_right
 }
 

@@ -406,11 +406,9 @@ static void mounts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names),   
-		cmocka_unit_test(texts),    cmocka_unit_test(numbers),
-		cmocka_unit_test(models),   cmocka_unit_test(memory_max),
-		cmocka_unit_test(lists),    cmocka_unit_test(ports),
-		cmocka_unit_test(networks), cmocka_unit_test(limits),
+		cmocka_unit_test(names),  cmocka_unit_test(texts),      cmocka_unit_test(numbers),
+		cmocka_unit_test(models), cmocka_unit_test(memory_max), cmocka_unit_test(lists),
+		cmocka_unit_test(ports),  cmocka_unit_test(networks),   cmocka_unit_test(limits),
 		cmocka_unit_test(mounts),
 	};
 

@@ -43,7 +43,6 @@ enum script {
 	SCRIPT_BAD_OFFSET, /* data behind the shared page */
 	SCRIPT_UNKNOWN,
 	SCRIPT_EIO,
-	SCRIPT_NO_MEMORY, /* a store to a page that nobody may have */
 	SCRIPT_EFAULT,
 	SCRIPT_COUNT_,
 };
@@ -157,9 +156,6 @@ static int exit_special(struct fake_vcpu *v)
 		break;
 	case SCRIPT_EIO:
 		errno = EIO;
-		return -1;
-	case SCRIPT_NO_MEMORY:
-		errno = EFAULT;
 		return -1;
 	case SCRIPT_EFAULT:
 		errno = EFAULT;
@@ -501,9 +497,8 @@ static const struct {
 	{ SCRIPT_BAD_OFFSET, MACHINE_ERROR, 1, "KVM: an access to ports makes no sense" },
 	{ SCRIPT_UNKNOWN, MACHINE_ERROR, 1, "KVM stopped for an unknown reason (999)" },
 	{ SCRIPT_EIO, MACHINE_ERROR, 1, "Input/output error" },
-	{ SCRIPT_NO_MEMORY, MACHINE_ERROR, 1, "the guest stored to memory that it does not have" },
 	{ SCRIPT_EFAULT, MACHINE_ERROR, 1,
-	  "a page of the guest's memory is gone: its file was cut short, or cannot be read" },
+	  "memory of the guest's is not there: it was not given, or its file was cut short" },
 };
 
 /* It is told once, the processor runs no more, and all can still be paused, resumed and ended. */
