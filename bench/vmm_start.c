@@ -533,7 +533,11 @@ static const struct row *arguments_take(struct bench *b, int argc, char **argv, 
 int main(int argc, char **argv)
 {
 	struct bench b = {
-		.setup = { -1, -1, -1, 512ULL << 20, 0, -1 },
+		.setup = { .kernel_fd = -1,
+			   .initrd_fd = -1,
+			   .disk_fd = -1,
+			   .tap_fd = -1,
+			   .mem_bytes = 512ULL << 20 },
 		.rounds = 1,
 		.clones = 1,
 		.operations = 64,
