@@ -59,6 +59,7 @@ has_template() { grep -qs '"depth":"image".*,tap"' "$CAISSON_ROOT"/templates/*/t
 }
 
 @test "clones of a tap's template have its features and a MAC of their own; a tap serves one at a time" {
+	"${ON[@]}" --rm --ip 10.77.0.2/24 "$BUSYBOX" true
 	eventually 60 has_template
 	up --name one --ip 10.77.0.2/24 "$BUSYBOX"
 	[ "$(field one .Caisson.Boot)" = image ]
