@@ -76,6 +76,12 @@ git grep -nE '^typedef (struct|enum|union)' -- 'src/*.[ch]' | check "no typedef 
 	done
 } | check "every [U] file has a fuzz target and a corpus"
 
+# a table of tests names tests that are there: "tests/FILE: NAME" at a row's end
+while IFS= read -r row; do
+	f=${row%%: *}
+	grep -qF -e "${row#*: }" "$f" 2>/dev/null || echo "doc/clones.md: $row: no such test"
+done < <(sed -n 's/^|.*| \(tests\/[^|]*\) |$/\1/p' doc/clones.md) | check "doc/clones.md names tests that are there"
+
 # headers stand alone
 {
 	flags="-std=gnu17 -D_GNU_SOURCE -fsyntax-only -x c $(find src -type d -printf '-I%p ')"
