@@ -258,7 +258,7 @@ static bool is_logged(const struct guest_driver *g, uint64_t gpa)
 
 	if (page >= GUEST_DRIVER_SIZE / GUEST_PAGE)
 		return true; /* in an area of blocks, which no log is of */
-	return g->dirty[page / 64] >> page % 64 & 1;
+	return __atomic_load_n(&g->dirty[page / 64], __ATOMIC_SEQ_CST) >> page % 64 & 1;
 }
 
 bool guest_driver_used(struct guest_driver *g, unsigned int queue, uint16_t *ret_head,
