@@ -13,6 +13,9 @@
 #include "filter_internal.h"
 #include "sandbox_internal.h"
 
+#define OF_KIND   "filter_of_kind"
+#define OF_THREAD "filter_of_thread"
+
 /* On what is on no list of a kind. */
 static const uint32_t others[] = {
 	[SANDBOX_UNPACK] = SCMP_ACT_KILL_PROCESS,  [SANDBOX_FETCH] = SCMP_ACT_ERRNO(EPERM),
@@ -35,7 +38,7 @@ static int filter_new(uint32_t verdict, scmp_filter_ctx *ret)
 	return r;
 }
 
-static int filter_write(scmp_filter_ctx c, const char *name)
+static int filter_write(scmp_filter_ctx c, const char *family, int kind)
 {
 	struct sock_filter line;
 	auto_fd fd = memfd_create("filter", MFD_CLOEXEC);
@@ -43,39 +46,33 @@ static int filter_write(scmp_filter_ctx c, const char *name)
 
 	if (r < 0 || lseek(fd, 0, SEEK_SET) < 0)
 		return r < 0 ? r : -errno;
-	printf("static const struct sock_filter %s[] = {\n", name);
+	printf("static const struct sock_filter %s_%d[] = {\n", family, kind);
 	while (read(fd, &line, sizeof(line)) == sizeof(line))
 		printf("\t{ %#x, %u, %u, %#xU },\n", line.code, line.jt, line.jf, line.k);
 	printf("};\n");
 	return 0;
 }
 
-static int process_write(enum sandbox_kind kind)
+static int process_fill(scmp_filter_ctx c, int kind)
 {
-	char name[32];
-	scmp_filter_ctx c;
-	int r = filter_new(others[kind], &c);
-
-	if (r == 0)
-		r = filter_process_fill(c, kind);
-	snprintf(name, sizeof(name), "filter_of_kind_%d", kind);
-	if (r == 0)
-		r = filter_write(c, name);
-	seccomp_release(c);
-	return r;
+	return filter_process_fill(c, kind);
 }
 
-static int thread_write(enum sandbox_thread kind)
+static int thread_fill(scmp_filter_ctx c, int kind)
 {
-	char name[32];
+	return filter_thread_fill(c, kind);
+}
+
+static int one_write(const char *family, int kind, uint32_t verdict,
+		     int (*fill)(scmp_filter_ctx c, int kind))
+{
 	scmp_filter_ctx c;
-	int r = filter_new(SCMP_ACT_KILL_PROCESS, &c);
+	int r = filter_new(verdict, &c);
 
 	if (r == 0)
-		r = filter_thread_fill(c, kind);
-	snprintf(name, sizeof(name), "filter_of_thread_%d", kind);
+		r = fill(c, kind);
 	if (r == 0)
-		r = filter_write(c, name);
+		r = filter_write(c, family, kind);
 	seccomp_release(c);
 	return r;
 }
@@ -95,11 +92,11 @@ int main(void)
 
 	printf("/* SPDX-License-Identifier: MIT */\n/* made by filter_main.c */\n");
 	for (int i = 0; r == 0 && i < SANDBOX_KIND_COUNT_; i++)
-		r = process_write(i);
+		r = one_write(OF_KIND, i, others[i], process_fill);
 	for (int i = 0; r == 0 && i < SANDBOX_THREAD_COUNT_; i++)
-		r = thread_write(i);
-	table_write("filters_of_kinds", "filter_of_kind", SANDBOX_KIND_COUNT_);
-	table_write("filters_of_threads", "filter_of_thread", SANDBOX_THREAD_COUNT_);
+		r = one_write(OF_THREAD, i, SCMP_ACT_KILL_PROCESS, thread_fill);
+	table_write("filters_of_kinds", OF_KIND, SANDBOX_KIND_COUNT_);
+	table_write("filters_of_threads", OF_THREAD, SANDBOX_THREAD_COUNT_);
 	if (r < 0)
 		fprintf(stderr, "system call filters: %s\n", strerror(-r));
 	return r < 0 || fflush(stdout) != 0;
