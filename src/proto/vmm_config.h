@@ -29,7 +29,7 @@
 #define VMM_LAYERS_MAX      32U  /* files of a VMM_DISK_VHD */
 #define VMM_PARTS_MAX       514U /* of all disks together */
 #define VMM_SHARES_MAX      16U
-#define VMM_DEVICES_MAX     18U /* console, disks, network, random numbers, balloon, shares */
+#define VMM_DEVICES_MAX     18U /* of all kinds together: vmm_devices.c */
 #define VMM_SECTOR          512U
 #define VMM_DISK_SIZE_MAX   ((uint64_t)INT64_MAX & ~(uint64_t)(VMM_SECTOR - 1)) /* bytes */
 #define VMM_PART_UNIT       4096U

@@ -144,7 +144,8 @@ static void shares_set(struct kvm_config *k, const struct vm_spec *s)
 /* The devices of vmm_devices.c. */
 static int devices_check(const struct vm_spec *s, struct err *e)
 {
-	const uint32_t n = 1 + s->n_disks + s->has_net + 2 + s->n_shares;
+	const uint32_t n = 1 + s->n_disks + s->has_net + 2 + s->has_vsock +
+			   (s->mem_max_bytes != 0) + s->n_shares;
 
 	if (n <= VMM_DEVICES_MAX)
 		return 0;

@@ -214,6 +214,8 @@ static void too_many(void **state)
 		snprintf(s.shares[i].tag, sizeof(s.shares[i].tag), "share%u", i);
 		s.shares[i].sock_fd = -1;
 	}
+	s.has_vsock = false;
+	s.vsock_listen_fd = s.vsock_broker_fd = -1;
 	s.n_shares = 10;
 	assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
 	s.n_shares = 11;
@@ -221,6 +223,11 @@ static void too_many(void **state)
 	assert_non_null(strstr(e.msg, "room for 18 devices, and this machine has 19"));
 	s.has_net = false;
 	assert_int_equal(kvm_config_make(&s, 9, &k, &e), 0);
+	s.has_vsock = true;
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), -E2BIG);
+	s.has_vsock = false;
+	s.mem_max_bytes = 2 * s.mem_bytes;
+	assert_int_equal(kvm_config_make(&s, 9, &k, &e), -E2BIG);
 }
 
 static void mapped(void **state)
