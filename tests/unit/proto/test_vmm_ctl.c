@@ -202,62 +202,59 @@ static void these_bytes(void **state)
 	assert_memory_equal(b.data, ready, sizeof(ready));
 }
 
-static void balloon_values(void **state)
+struct bytes_row {
+	uint64_t bytes;
+	int rc; /* of get */
+};
+
+static void bytes_values(int (*put)(struct buf *out, uint64_t bytes),
+			 int (*get)(const struct vmm_ctl_frame *f, uint64_t *ret, struct err *e),
+			 const struct bytes_row *t, size_t n)
 {
-	static const struct {
-		uint64_t bytes;
-		int rc;
-	} t[] = { { 0, 0 },
-		  { 4096, 0 },
-		  { VMM_MEM_MAX, 0 },
-		  { 1, -EBADMSG },
-		  { 4095, -EBADMSG },
-		  { 4097, -EBADMSG },
-		  { VMM_MEM_MAX + 4096, -EBADMSG },
-		  { 1ULL << 63, -EBADMSG },
-		  { UINT64_MAX, -EBADMSG } };
 	struct err e = { 0 };
 
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+	for (size_t i = 0; i < n; i++) {
 		auto_buf b = { 0 };
 		struct vmm_ctl_frame f;
 		uint64_t got = 5;
 
-		assert_int_equal(vmm_ctl_put_balloon(&b, t[i].bytes), 0);
+		assert_int_equal(put(&b, t[i].bytes), 0);
 		f = only_frame(&b);
-		assert_int_equal(vmm_ctl_get_balloon(&f, &got, &e), t[i].rc);
+		assert_int_equal(get(&f, &got, &e), t[i].rc);
 		assert_true(got == (t[i].rc ? 5 : t[i].bytes));
 	}
 }
 
-static void resize_values(void **state)
+static void balloon_values(void **state)
 {
-	static const struct {
-		uint64_t bytes;
-		int rc;
-	} t[] = { { 0, 0 },
-		  { VMM_MEM_UNIT, 0 },
-		  { VMM_MEM_MAX, 0 },
-		  { 1, -EBADMSG },
-		  { 4096, -EBADMSG },
-		  { VMM_MEM_UNIT + 4096, -EBADMSG },
-		  { VMM_MEM_MAX + VMM_MEM_UNIT, -EBADMSG },
-		  { 1ULL << 63, -EBADMSG },
-		  { UINT64_MAX, -EBADMSG } };
-	struct err e = { 0 };
+	static const struct bytes_row t[] = { { 0, 0 },
+					      { 4096, 0 },
+					      { VMM_MEM_MAX, 0 },
+					      { 1, -EBADMSG },
+					      { 4095, -EBADMSG },
+					      { 4097, -EBADMSG },
+					      { VMM_MEM_MAX + 4096, -EBADMSG },
+					      { 1ULL << 63, -EBADMSG },
+					      { UINT64_MAX, -EBADMSG } };
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
-		auto_buf b = { 0 };
-		struct vmm_ctl_frame f;
-		uint64_t got = 5;
+	bytes_values(vmm_ctl_put_balloon, vmm_ctl_get_balloon, t, ARRAY_SIZE(t));
+}
 
-		assert_int_equal(vmm_ctl_put_resize(&b, t[i].bytes), 0);
-		f = only_frame(&b);
-		assert_int_equal(vmm_ctl_get_resize(&f, &got, &e), t[i].rc);
-		assert_true(got == (t[i].rc ? 5 : t[i].bytes));
-	}
+static void resize_values(void **state)
+{
+	static const struct bytes_row t[] = { { 0, 0 },
+					      { VMM_MEM_UNIT, 0 },
+					      { VMM_MEM_MAX, 0 },
+					      { 1, -EBADMSG },
+					      { 4096, -EBADMSG },
+					      { VMM_MEM_UNIT + 4096, -EBADMSG },
+					      { VMM_MEM_MAX + VMM_MEM_UNIT, -EBADMSG },
+					      { 1ULL << 63, -EBADMSG },
+					      { UINT64_MAX, -EBADMSG } };
+
+	(void)state;
+	bytes_values(vmm_ctl_put_resize, vmm_ctl_get_resize, t, ARRAY_SIZE(t));
 }
 
 static void attach_values(void **state)
