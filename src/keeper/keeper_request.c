@@ -11,7 +11,6 @@
 #include "keeper_session_internal.h"
 #include "log.h"
 
-#define MEM_GRAIN (2ULL << 20)
 #define DRIVER_MS 2000U
 
 /* ---- from the client ---- */
@@ -117,7 +116,7 @@ static int memory_change(struct keeper *k, uint64_t bytes, struct err *e)
 			e, EINVAL,
 			"its memory is from %lluMB, with which it began, to %lluMB, its --memory-max",
 			(unsigned long long)(least >> 20), (unsigned long long)(most >> 20));
-	bytes = align_up(bytes, MEM_GRAIN);
+	bytes = align_up(bytes, VM_MEM_UNIT);
 	if (k->driver->resize(k->vm, bytes - least, DRIVER_MS, e) < 0)
 		return -e->code;
 	k->mem_bytes = bytes;

@@ -5,8 +5,6 @@
 
 #include "bytes.h"
 
-#define MEM_UNIT (2ULL << 20)
-
 static int mapped_check(const struct vm_disk *d, uint32_t slot, struct err *e)
 {
 	if (!d->is_readonly || (d->kind != VM_DISK_EMPTY && d->kind != VM_DISK_CONCAT))
@@ -107,13 +105,13 @@ int vm_spec_check(const struct vm_spec *s, struct err *e)
 		return err_plain(e, EINVAL, "bad machine id");
 	if (!s->cpus || s->cpus > VM_CPUS_MAX)
 		return err_plain(e, EINVAL, "%u processors (1 to %u)", s->cpus, VM_CPUS_MAX);
-	if (s->mem_bytes < VM_MEM_MIN || s->mem_bytes > VM_MEM_MAX || s->mem_bytes % MEM_UNIT)
+	if (s->mem_bytes < VM_MEM_MIN || s->mem_bytes > VM_MEM_MAX || s->mem_bytes % VM_MEM_UNIT)
 		return err_plain(e, EINVAL, "memory of %llu bytes (from 64 MiB, in steps of 2 MiB)",
 				 (unsigned long long)s->mem_bytes);
 	if (vm_cpu_model_check(s->cpu_model ? s->cpu_model : "", e) < 0)
 		return -e->code;
 	if (s->mem_max_bytes && (s->mem_max_bytes <= s->mem_bytes ||
-				 s->mem_max_bytes > VM_MEM_MAX || s->mem_max_bytes % MEM_UNIT))
+				 s->mem_max_bytes > VM_MEM_MAX || s->mem_max_bytes % VM_MEM_UNIT))
 		return err_plain(e, EINVAL, "memory that grows to %llu bytes",
 				 (unsigned long long)s->mem_max_bytes);
 	if (s->agent_fd < 0)

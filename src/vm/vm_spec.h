@@ -23,6 +23,7 @@
 #define VM_CPUS_MAX        32U
 #define VM_MEM_MIN         (64ULL << 20)
 #define VM_MEM_MAX         (256ULL << 30)
+#define VM_MEM_UNIT        (2ULL << 20)
 #define VM_CMDLINE_MAX     2047U
 #define VM_MAPPED_UNIT     (2ULL << 20)
 #define VM_MAPPED_MIN      (4ULL << 20)
