@@ -537,6 +537,7 @@ static void test_state(void **state)
 		struct err e = { 0 };
 
 		memset(&q, 0x5a, sizeof(q));
+		q.only_names = false; /* the device's own, and not of the state */
 		assert_int_equal(virtq_load(&q, &f.mem, &s, &e), i < len ? -EINVAL : 0);
 		assert_true(i == len || q.size == 0x5a5a);
 	}
