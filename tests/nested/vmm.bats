@@ -107,8 +107,13 @@ starts() { # starts KERNEL
 	starts "$CLOUD"
 }
 
+# QEMU 7.2 emulates cmpxchg16b with flags that are junk up to the next instruction that sets them. This
+# kernel's allocator branches on them at once, and an interrupt just then takes the junk along: 5 of 20
+# starts crashed, and with a processor that has no cmpxchg16b 0 of 30.
+# bats test_tags=no-cx16
 @test "starts: cold, from the machine's template, from the image's; Debian's next kernel" {
 	[ -n "$NEWER" ] || skip "$NEWER_WHY"
+	! grep -qw cx16 /proc/cpuinfo || skip "needs NESTED_CPU=EPYC,+svm,+npt,-cx16"
 	starts "$NEWER"
 }
 
@@ -172,8 +177,9 @@ clones_differ() { # clones_differ COUNT SHAPE OPTION...
 	eventually 60 has_template image "$SMALL" $USUAL
 	for m in one two; do
 		caisson run --name $m --driver kvm --network none "$BUSYBOX" dmesg >$m
-		[ "$(how $m)" != cold ]
-		grep -q "crng reseeded due to virtual machine fork" $m || complain "$m: $(tail -n 20 $m)"
+		[ "$(how $m)" = image ]
+		# when its image's template was made, of a clone, and now
+		[ "$(grep -c 'crng reseeded due to virtual machine fork' $m)" = 2 ] || complain "$m: $(tail -n 20 $m)"
 	done
 	all_right
 }
