@@ -134,16 +134,33 @@ fuzz_smoke() {
 	CC=clang must setup-fuzz configure build/fuzz -Dfuzz=true -Dtests=true -Db_lundef=false \
 		-Dc_args='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined' \
 		-Dc_link_args='-fsanitize=address,undefined' --buildtype=debugoptimized
-	local targets=() t name scratch
+	local targets=() t name
 	for t in tests/fuzz/fuzz_*.c; do targets+=("tests/fuzz/$(basename "$t" .c)"); done
+	rm -f "$logs"/fuzzed-*
 	must build-fuzz ninja -C build/fuzz "${targets[@]}"
 	for t in "${targets[@]}"; do
-		name=${t##*/fuzz_}
-		scratch=$(mktemp -d)
-		run "fuzz $name" "build/fuzz/$t" -max_total_time="$fuzz_seconds" -rss_limit_mb=2048 -timeout=10 -close_fd_mask=3 \
-			-artifact_prefix="$logs/crash-$name-" "$scratch" "tests/fuzz/corpus/$name"
-		rm -rf "$scratch"
+		while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+		fuzz_one "${t##*/fuzz_}" "build/fuzz/$t" &
 	done
+	wait
+	for t in "${targets[@]}"; do
+		name=${t##*/fuzz_}
+		run "fuzz $name" fuzz_outcome "$name"
+	done
+}
+
+fuzz_one() { # fuzz_one NAME PROGRAM: what it says and its exit code, into files
+	local rc=0 scratch
+	scratch=$(mktemp -d)
+	"$2" -max_total_time="$fuzz_seconds" -rss_limit_mb=2048 -timeout=10 -close_fd_mask=3 \
+		-artifact_prefix="$logs/crash-$1-" "$scratch" "tests/fuzz/corpus/$1" >"$logs/fuzzed-$1.log" 2>&1 || rc=$?
+	echo $rc >"$logs/fuzzed-$1.rc"
+	rm -rf "$scratch"
+}
+
+fuzz_outcome() { # fuzz_outcome NAME
+	tail -n 30 "$logs/fuzzed-$1.log"
+	return "$(cat "$logs/fuzzed-$1.rc")"
 }
 
 clang_build() {

@@ -5,6 +5,7 @@
  * Invariants: I1 a watch that was dropped during a turn stays allocated, marked dead, until the
  * turn ends, so events already fetched for it are skipped. I2 timers are a sorted list; the
  * epoll timeout is the first one's distance.
+ * #syscalls:vmm epoll_ctl epoll_wait
  */
 #include "loop.h"
 

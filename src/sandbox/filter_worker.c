@@ -352,12 +352,15 @@ static int disk_add(scmp_filter_ctx c)
 int filter_process_fill(scmp_filter_ctx c, enum sandbox_kind kind)
 {
 	static int (*const of_kind[])(scmp_filter_ctx c) = {
-		[SANDBOX_UNPACK] = unpack_add,      [SANDBOX_FETCH] = fetch_add,
-		[SANDBOX_MOUNT] = mount_add,        [SANDBOX_DISK] = disk_add,
-		[SANDBOX_PROGRAM] = program_add,    [SANDBOX_VMM] = filter_vmm_add,
-		[SANDBOX_SHARE] = filter_share_add,
+		[SANDBOX_UNPACK] = unpack_add,   [SANDBOX_FETCH] = fetch_add,
+		[SANDBOX_MOUNT] = mount_add,     [SANDBOX_DISK] = disk_add,
+		[SANDBOX_PROGRAM] = program_add, [SANDBOX_SHARE] = filter_share_add,
 	};
-	int r = filter_calls_add(c, SCMP_ACT_ALLOW, calls_common, ARRAY_SIZE(calls_common));
+	int r;
+
+	if (kind == SANDBOX_VMM)
+		return filter_vmm_add(c);
+	r = filter_calls_add(c, SCMP_ACT_ALLOW, calls_common, ARRAY_SIZE(calls_common));
 
 	if (r == 0)
 		r = threads_add(c);

@@ -12,8 +12,8 @@
  * read-only calls nothing that changes files, whatever its mount allows. Threads: one. Memory: all
  * allocated by share_new(). #syscalls:share openat2 openat close statx fstatfs read write pread64
  * pwrite64 lseek getdents64 readlinkat symlinkat mknodat mkdirat unlinkat renameat2 linkat fchmodat
- * fchownat utimensat ftruncate fallocate fsync fdatasync copy_file_range fcntl dup fgetxattr
- * fsetxattr flistxattr fremovexattr
+ * fchownat utimensat ftruncate fallocate fsync fdatasync copy_file_range dup fgetxattr
+ * fsetxattr flistxattr fremovexattr mmap mprotect newfstatat renameat
  */
 #include "share_ops.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * blk_back.c - what a virtual disk keeps its bytes in: ranges, one file, nothing
+ * #syscalls:disk fallocate fdatasync preadv pwritev
  */
 #include "blk_back.h"
 

@@ -4,6 +4,7 @@
  *
  * The library does its own locking. Its text of the first failure is logged: the guest only hears
  * that there was one.
+ * #syscalls:disk brk fallocate fdatasync pread64 pwrite64 sysinfo
  */
 #include "blk_back.h"
 

@@ -18,7 +18,8 @@
  *
  * Invariants: I1 in_flight <= depth <= entries of the ring and of its completions.
  * Threads: all under the device's lock, but the workers' own.
- * #syscalls:vmm io_uring_setup io_uring_enter io_uring_register eventfd2 poll read write
+ * #syscalls:vmm io_uring_enter poll read restart_syscall #syscalls:vcpu io_uring_enter poll read
+ * restart_syscall
  */
 #include "blk_engine.h"
 

@@ -3,7 +3,8 @@
  * blk_workers.c - two threads that do what blocks: the requests of one disk
  *
  * Threads: a request belongs to the list it is in, or to the thread that runs it; `lock` guards the
- * lists. #syscalls:disk preadv pwritev fdatasync fallocate futex write
+ * lists.
+ * #syscalls:vmm clone exit futex #syscalls:disk exit futex madvise rt_sigprocmask write
  */
 #include "blk_workers.h"
 

@@ -7,11 +7,11 @@
  *   after each slot is address space that nothing may touch: running over an end is a fault and
  *   not somebody else's data.  I3 a block that is out can be written to by nobody and has no memory
  *   of its own: at most the host's page of zeros is seen there.
- *   I3 what was mapped from parts of files is in no slot: guest_span() never gives it out.
+ *   I4 what was mapped from parts of files is in no slot: guest_span() never gives it out.
  * Threads: map and unmap alone; spans on any thread, the slots do not change in between. Blocks are
  *   changed by one thread; who keeps a pointer across that is asked first (virtio_mem.h).
- * #syscalls:vmm mprotect madvise
  *   `dirty` may come and go at any moment; what it points to stays until the machine ends.
+ * #syscalls:vmm madvise mprotect
  */
 #include "guest_memory.h"
 

@@ -3,6 +3,7 @@
  * rate_limit.c - so many bytes and operations a second, with bursts
  *
  * Invariants: I1 -AMOUNT_MAX <= level <= burst <= AMOUNT_MAX, so that no sum of two overflows.
+ * #syscalls:vmm clock_gettime
  */
 #include "rate_limit.h"
 

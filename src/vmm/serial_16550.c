@@ -8,6 +8,7 @@
  *   edge-triggered, and the driver fills a FIFO before it looks again.
  * Threads: vCPU threads, serialised by `lock`.
  * Memory: none allocated.
+ * #syscalls:vcpu write
  */
 #include "serial_16550.h"
 

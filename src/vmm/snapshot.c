@@ -4,6 +4,7 @@
  *
  * Hostile: the file, as far as a template may have been damaged or come from elsewhere. The
  * checksum finds accidents; the parts check every value themselves.
+ * #syscalls:vmm brk fstat newfstatat ftruncate mmap mremap munmap pread64 pwrite64
  */
 #include "snapshot.h"
 

@@ -14,7 +14,9 @@
  * Hostile: what the guest makes KVM tell us. An address, a length or a count is used only within
  * the bounds of KVM's own ABI, which are checked all the same.
  *
- * #syscalls:vcpu ioctl futex rt_sigreturn, and what devices need (register accesses, resets)
+ * #syscalls:vmm clone exit futex getpid mmap mprotect munmap prctl rseq rt_sigaction
+ * rt_sigprocmask seccomp set_robust_list tgkill #syscalls:vcpu exit futex ioctl madvise
+ * rt_sigprocmask rt_sigreturn
  */
 #include "vcpus.h"
 

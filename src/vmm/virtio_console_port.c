@@ -7,6 +7,7 @@
  *   back, and `tx_off` says how much of it was sent.  I2 a wake moves at most CONSOLE_WAKE_CHAINS
  *   chains.  I3 a descriptor is watched for what would be done only.
  * Memory: none allocated after console_port_init().
+ * #syscalls:vmm fcntl getsockopt readv sendmsg writev
  */
 #include <fcntl.h>
 #include <sys/socket.h>

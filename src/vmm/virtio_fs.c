@@ -12,7 +12,8 @@
  *   a reset.
  * Threads: the device's lock is held in all of it. The watch, the timer and the descriptor are the
  *   event thread's; a reset touches the ring only.
- * Memory: none allocated after virtio_fs_new(). #syscalls:vmm sendto recvfrom poll close epoll_ctl
+ * Memory: none allocated after virtio_fs_new().
+ * #syscalls:vmm clock_gettime close epoll_ctl poll recvfrom restart_syscall sendto
  */
 #include "virtio_fs.h"
 

@@ -13,7 +13,7 @@
  * Invariants: I1 `plugged` counts the blocks that are in.  I2 a block comes in only while that
  *   stays within `requested`, which is within `max`.  I3 a block that is_used() stays.
  * Threads: all under the device's lock; `plugged` changes on the loop's thread.
- * Memory: none allocated after virtio_mem_new(). #syscalls:vmm as guest_memory.c
+ * Memory: none allocated after virtio_mem_new(). Calls: as guest_memory.c
  */
 #include "virtio_mem.h"
 

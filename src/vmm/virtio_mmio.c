@@ -23,6 +23,7 @@
  * are atomic, so that an interrupt handler waits for no queue that is being served. Signals take no
  * lock: status, interrupt_status and generation are only accessed atomically. Memory: none
  * allocated.
+ * #syscalls:vmm write #syscalls:vcpu write
  */
 #include "virtio_mmio_internal.h"
 

@@ -10,6 +10,7 @@
  * the driver has agreed to take, later; for that its filter has TUNSETOFFLOAD.
  * Threads: all but config, save, load and reset run on the event thread, with the device's lock.
  * Memory: none allocated after virtio_net_new(), but for a watch in virtio_net_attach().
+ * #syscalls:vmm fcntl getsockopt ioctl
  */
 #include "virtio_net.h"
 

@@ -8,6 +8,7 @@
  *   guest has no room for yet stays in the buffer, and takes none of the guest's; while it does,
  *   the peer is not read from.
  * Memory: none allocated.
+ * #syscalls:vmm read readv
  */
 #include <assert.h>
 #include <sys/socket.h>

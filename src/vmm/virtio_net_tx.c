@@ -8,6 +8,7 @@
  *   sent before anything else.  I3 a frame's length is as its length field says, whatever becomes
  *   of its contents.
  * Memory: none allocated.
+ * #syscalls:vmm sendmsg sendto writev
  */
 #include <assert.h>
 #include <sys/socket.h>

@@ -11,8 +11,8 @@
  *   paused; so connections come and go without memory, and a reset, on a vCPU's thread, can close
  *   them.  I2 the timer runs while a connection has an end_ms.
  * Threads: all but config, save, load and reset run on the event thread, with the device's lock.
- * Memory: none allocated after virtio_vsock_new(). #syscalls:vmm epoll_ctl epoll_wait accept4
- * recvmsg sendto close #syscalls:vcpu epoll_ctl close
+ * Memory: none allocated after virtio_vsock_new().
+ * #syscalls:vmm accept4 close epoll_ctl epoll_wait recvmsg sendto #syscalls:vcpu close epoll_ctl
  */
 #include <string.h>
 #include <sys/epoll.h>

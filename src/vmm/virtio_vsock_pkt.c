@@ -7,11 +7,11 @@
  *   fields, but for answers to packets of no connection: there is room for so many, and while there
  *   is none, nothing is taken from the guest.  I2 the host's bytes are read into the guest's
  * buffer, and at most as many as it has said that it takes.  I3 a header's len is used once it is
- * known to be at most what is behind it. Memory: none allocated. #syscalls:vmm recvmsg shutdown
+ * known to be at most what is behind it. Memory: none allocated.
  *
  * While a guest that was restored has not heard so, nothing is sent to it, since it would take what
  * is new for what is old; and of what comes from it only calls are new, the rest is of connections
- * that are no more.
+ * that are no more. #syscalls:vmm recvmsg shutdown
  */
 #include <sys/socket.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * vmgenid.c - a new generation identifier
+ * #syscalls:vmm getrandom write
  */
 #include "vmgenid.h"
 

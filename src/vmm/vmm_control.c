@@ -4,6 +4,7 @@
  *
  * The driver is trusted to own the machine, not to be free of mistakes: frames are checked by
  * vmm_ctl.h, and a frame or descriptor that makes no sense ends the machine.
+ * #syscalls:vmm clock_gettime close recvmsg write
  */
 #include "vmm_control.h"
 

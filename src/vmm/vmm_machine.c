@@ -9,6 +9,7 @@
  * finish what they were asked for and say so to the interrupt controllers; so state is saved in
  * that order too: devices, processors, controllers. Loading: memory is there, processors,
  * controllers, devices, and then the interrupt of the new generation.
+ * #syscalls:vmm close read write #syscalls:vcpu write
  */
 #include "vmm_machine.h"
 

@@ -53,13 +53,8 @@ life() { # life NAME
 	[ "$(caisson exec "$1" echo lives)" = lives ]
 }
 
-# One that boots, then a clone, which is killed with what it has taken.
-lives() { # lives KERNEL
-	grows cold --kernel "$1" --no-template
-	[ "$(field cold .Caisson.Boot)" = cold ]
-	life cold
-	caisson rm -f cold >/dev/null
-
+# A clone, which is killed with what it has taken.
+clone_lives() { # clone_lives KERNEL
 	grows clone --kernel "$1"
 	[ "$(field clone .Caisson.Boot)" = machine ]
 	life clone
@@ -70,13 +65,17 @@ lives() { # lives KERNEL
 	[ "$(mib clone MemoryNowBytes)" = 128 ]
 }
 
-@test "memory grows and shrinks: the small kernel" {
-	lives "$SMALL"
+@test "memory grows and shrinks: the small kernel, booted and a clone" {
+	grows cold --kernel "$SMALL" --no-template
+	[ "$(field cold .Caisson.Boot)" = cold ]
+	life cold
+	caisson rm -f cold >/dev/null
+	clone_lives "$SMALL"
 }
 
 @test "memory grows and shrinks: Debian's kernel" {
 	[ -n "$CLOUD" ] || skip "no kernel of Debian's in the store"
-	lives "$CLOUD"
+	clone_lives "$CLOUD"
 }
 
 @test "memory that does not grow, and of machines that do not run" {

@@ -13,6 +13,8 @@ setup_suite() {
 	store=$CAISSON_ROOT
 	# what the store needs of its file system, the layer over the host's has not: /tmp has
 	export CAISSON_ROOT=/tmp/caisson/root CAISSON_RUN=/tmp/caisson/run
+	mount -t tracefs tracefs /sys/kernel/tracing
+	python3 "$BATS_TEST_DIRNAME/calls.py" watch # see watched_calls.bats
 	mkdir -p "$CAISSON_ROOT/kernels" "$CAISSON_RUN"
 	cp -a "$store"/kernels/* "$CAISSON_ROOT/kernels" # not one that is being built, which has a dot
 	# run.sh has fetched that one before, or says why not

@@ -62,6 +62,29 @@ both_ways() { # both_ways MACHINE
 	caisson exec -i clone /peer call 77 <<<again | grep -x again
 }
 
+@test "a driver that lets go of the device, and takes it again" {
+	local driver device open hold
+	up --name leaves
+	bring_peer leaves
+	caisson exec -d leaves /peer serve 5000
+	eventually 60 guest_answers
+	mkfifo in
+	exec {hold}<>in
+	"$PEER" host-call sockets/connect 5000 <in >open 3>&- {hold}>&- &
+	open=$!
+	echo there >&$hold
+	eventually 20 grep -x there open
+	driver=$(caisson exec --privileged leaves sh -c 'mkdir /m; mount -t sysfs none /m; echo /m/bus/virtio/drivers/*vsock*')
+	device=$(caisson exec leaves sh -c "basename $driver/virtio*")
+	caisson exec --privileged leaves sh -c "echo $device >$driver/unbind"
+	eventually 20 process_gone $open
+	exec {hold}>&-
+	[ -z "$("$PEER" host-call sockets/connect 5000 <<<ping)" ]
+	caisson exec --privileged leaves sh -c "echo $device >$driver/bind"
+	caisson exec -d leaves /peer serve 5001
+	eventually 60 eval '"$PEER" host-call sockets/connect 5001 <<<ping | grep -x ping'
+}
+
 @test "Debian's kernel: its modules are loaded" {
 	[ -n "$CLOUD" ] || skip "no kernel of Debian's in the store"
 	cpio -t <"$CAISSON_ROOT/kernels/$CLOUD/modules" 2>/dev/null | grep -q vmw_vsock_virtio_transport.ko ||

@@ -8,6 +8,7 @@
  *   I2 data go only where guest_span() found room for all of it, at or above 1 MiB, below the gap.
  *   I3 segments ascend, so all of them together are no larger than the memory. I4 each turn of a
  *   loop over notes takes at least NOTE_HEAD bytes of at most NOTES_MAX.
+ * #syscalls:vmm fstat newfstatat pread64
  */
 #include "x86_loader.h"
 

@@ -9,6 +9,7 @@
  * Loading: CPUID before any MSR; the rate of the TSC before its value; registers before events,
  * which setting them drops; special registers (APIC base) before the local APIC, that before MSRs
  * (the deadline is taken in deadline mode only), the deadline after the TSC.
+ * #syscalls:vmm ioctl
  */
 #include "x86_vcpu.h"
 

@@ -4,6 +4,7 @@
  *
  * Order: task state segment before the interrupt controllers (real mode on old Intel CPUs), these
  * before vCPUs. There is no PIT: guests have kvm-clock and the local APIC's deadline timer.
+ * #syscalls:vmm ioctl
  */
 #include "x86_vm.h"
 

@@ -174,20 +174,6 @@ int try_raise(void)
 	return raise(SIGUSR1) == 0 ? 0 : errno;
 }
 
-int try_descriptor_limit(void)
-{
-	struct rlimit r;
-
-	return getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur != r.rlim_max ? ERANGE : 0;
-}
-
-int try_no_memory_limit(void)
-{
-	struct rlimit r;
-
-	return getrlimit(RLIMIT_AS, &r) < 0 || r.rlim_cur != RLIM_INFINITY ? ERANGE : 0;
-}
-
 /* To who wrote the letter. A socket stays in the network namespace that it was made in: that is no
  * help. */
 int try_abstract(void)

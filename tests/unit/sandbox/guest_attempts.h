@@ -14,7 +14,6 @@ enum {
 	LETTER_FD, /* has a datagram of one from outside, who has an abstract address */
 	EVENT_FD,
 	EPOLL_FD,
-	TIMER_FD,
 	PROC_FD, /* the child's own /proc/self/fd */
 };
 #define FILE_NAME "201" /* in PROC_FD */
@@ -33,8 +32,6 @@ int try_thread(void);
 int try_memory(void);
 int try_sort(void);
 int try_raise(void);
-int try_descriptor_limit(void);
-int try_no_memory_limit(void);
 int try_abstract(void);
 
 #endif

@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -135,9 +136,14 @@ static void vmm_has_nothing(void **state)
 {
 	static const char *const names[] = { "user", "net", "ipc", "mnt", "uts" };
 	const int flags = CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWUTS;
+	struct rlimit files, memory;
 	struct sleeper s = sleeper_start(SANDBOX_VMM);
 
 	(void)state;
+	assert_int_equal(prlimit(s.pid, RLIMIT_NOFILE, NULL, &files), 0);
+	assert_int_equal(files.rlim_max, files.rlim_cur); /* no more descriptors than it has */
+	assert_int_equal(prlimit(s.pid, RLIMIT_AS, NULL, &memory), 0);
+	assert_true(memory.rlim_cur == RLIM_INFINITY);
 	common_walls(s.pid, 0);
 	if (geteuid() == 0 && namespaces_are_there(flags)) { /* another may not look */
 		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -216,7 +222,7 @@ static void *filter_and_wait(void *arg)
 	struct err e = { 0 };
 	char c = 'x';
 
-	if (sandbox_thread(SANDBOX_THREAD_DISK, &e) < 0 || write(pair[1], &c, 1) != 1 ||
+	if (sandbox_thread(SANDBOX_THREAD_VCPU, &e) < 0 || write(pair[1], &c, 1) != 1 ||
 	    read(pair[1], &c, 1) != 1)
 		return NULL;
 	return arg;
@@ -249,13 +255,8 @@ static void *filter_and_end(void *arg)
 {
 	const enum sandbox_thread *kind = arg;
 	struct err e = { 0 };
-	void *volatile p;
 
-	if (sandbox_thread(*kind, &e) < 0)
-		return NULL;
-	p = malloc(1 << 16);
-	free(p);
-	return arg;
+	return sandbox_thread(*kind, &e) < 0 ? NULL : arg;
 }
 
 static int threads_in_turn(void)
