@@ -38,11 +38,9 @@
 
 #define CONFIG_NUM_PAGES         0U /* [5.5.4] le32 each */
 #define CONFIG_ACTUAL            4U
-#define CONFIG_SIZE              16U
 
 struct virtio_balloon {
-	struct virtio_device dev; /* first */
-	struct virtio_serve serve;
+	struct virtio_serve serve; /* first */
 	const struct guest_memory *mem;
 	uint32_t target, actual; /* pages */
 };
@@ -126,15 +124,12 @@ static uint32_t balloon_one(struct virtio_device *d, unsigned int queue,
 	return 0; /* deflated pages come back when they are touched */
 }
 
-static void balloon_config_read(struct virtio_device *d, uint32_t off, void *data, uint32_t len)
+static void balloon_config_read(const struct virtio_device *d, uint8_t *raw)
 {
-	uint8_t raw[CONFIG_SIZE] = { 0 };
+	const struct virtio_balloon *b = (const struct virtio_balloon *)d;
 
-	put_le32(raw + CONFIG_NUM_PAGES, balloon_of(d)->target);
-	put_le32(raw + CONFIG_ACTUAL, balloon_of(d)->actual);
-	memset(data, 0, len);
-	if (off < sizeof(raw))
-		memcpy(data, raw + off, MIN_OF(len, (uint32_t)sizeof(raw) - off));
+	put_le32(raw + CONFIG_NUM_PAGES, b->target);
+	put_le32(raw + CONFIG_ACTUAL, b->actual);
 }
 
 static void balloon_config_write(struct virtio_device *d, uint32_t off, const void *data,
@@ -144,26 +139,11 @@ static void balloon_config_write(struct virtio_device *d, uint32_t off, const vo
 		balloon_of(d)->actual = get_le32(data);
 }
 
-static void balloon_kick(struct virtio_device *d, unsigned int queue)
-{
-	virtio_serve_kick(&balloon_of(d)->serve, queue);
-}
-
 /* The balloon is the driver's: a new one begins with none. What is given up stays given up until
  * it is touched. */
 static void balloon_reset(struct virtio_device *d)
 {
 	balloon_of(d)->actual = 0;
-}
-
-static void balloon_pause(struct virtio_device *d)
-{
-	virtio_serve_pause(&balloon_of(d)->serve);
-}
-
-static void balloon_resume(struct virtio_device *d)
-{
-	virtio_serve_resume(&balloon_of(d)->serve);
 }
 
 static void balloon_save(struct virtio_device *d, struct state_out *s)
@@ -183,51 +163,35 @@ static int balloon_load(struct virtio_device *d, struct state_in *s, struct err 
 	return 0;
 }
 
-static void balloon_free(struct virtio_device *d)
-{
-	virtio_serve_done(&balloon_of(d)->serve);
-	pthread_mutex_destroy(&d->lock);
-	free(d);
-}
-
 static const struct virtio_device_ops balloon_ops = {
 	.id = VIRTIO_ID_BALLOON,
 	.name = "balloon",
+	.n_queues = QUEUES,
+	.queue_size = QUEUE_SIZE,
 	.config_read = balloon_config_read,
 	.config_write = balloon_config_write,
 	.reset = balloon_reset,
-	.kick = balloon_kick,
-	.pause = balloon_pause,
-	.resume = balloon_resume,
+	.kick = virtio_serve_kick,
+	.resume = virtio_serve_resume,
 	.save = balloon_save,
 	.load = balloon_load,
-	.free = balloon_free,
+	.free = virtio_serve_free,
+	.one = balloon_one,
+	.turn = TURN_MAX,
 };
 
 int virtio_balloon_new(struct loop *loop, const struct guest_memory *mem,
 		       struct virtio_device **ret, struct err *e)
 {
-	struct virtio_balloon *b = calloc(1, sizeof(*b));
+	struct virtio_balloon *b = virtio_serve_new(
+		sizeof(*b), &balloon_ops, BALLOON_F_DEFLATE_ON_OOM | BALLOON_F_REPORTING, loop, e);
 
 	if (!b)
-		return err_set(e, ENOMEM, "balloon");
-	b->dev.ops = &balloon_ops;
-	b->dev.n_queues = QUEUES;
-	b->dev.queue_size = QUEUE_SIZE;
-	b->dev.features = VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | BALLOON_F_DEFLATE_ON_OOM |
-			  BALLOON_F_REPORTING;
-	for (uint32_t i = QUEUE_DEFLATE + 1; i < QUEUES; i++)
-		b->dev.queues[i].only_names = true;
-	b->mem = mem;
-	pthread_mutex_init(&b->dev.lock, NULL);
-	b->serve.dev = &b->dev;
-	b->serve.one = balloon_one;
-	b->serve.turn = TURN_MAX;
-	if (virtio_serve_init(&b->serve, loop, e) < 0) {
-		balloon_free(&b->dev);
 		return -e->code;
-	}
-	*ret = &b->dev;
+	for (uint32_t i = QUEUE_DEFLATE + 1; i < QUEUES; i++)
+		b->serve.dev.queues[i].only_names = true;
+	b->mem = mem;
+	*ret = &b->serve.dev;
 	return 0;
 }
 

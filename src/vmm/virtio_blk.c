@@ -38,9 +38,9 @@
 #define BLK_F_FLUSH        (1ULL << 9)
 #define BLK_F_DISCARD      (1ULL << 13)
 #define BLK_F_WRITE_ZEROES (1ULL << 14)
+#define FEATURES           (BLK_F_SIZE_MAX | BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_FLUSH)
 
 /* Configuration [5.2.4]: offsets of what is not zero. */
-#define CONFIG_SIZE 60U
 enum blk_config {
 	CONFIG_CAPACITY = 0,
 	CONFIG_SIZE_MAX = 8,
@@ -75,7 +75,6 @@ struct virtio_blk {
 	struct loop_timer *timer;
 	struct rate_limit limit;
 	struct blk_disk disk;
-	bool is_paused;
 	bool is_stalled;       /* no slot was free */
 	bool is_limited;       /* the timer runs */
 	bool is_config_news;   /* tell the driver at the next occasion */
@@ -232,7 +231,7 @@ static void blk_serve(struct virtio_blk *b)
 	struct virtq *q = &b->dev.queues[0];
 	unsigned int n = 0;
 
-	if (!b->dev.is_active || b->is_paused || b->is_limited || !q->is_ready)
+	if (!b->dev.is_active || b->dev.is_paused || b->is_limited || !q->is_ready)
 		return;
 	b->is_stalled = false;
 	virtq_kicks_set(q, false);
@@ -283,10 +282,9 @@ static void on_timer(void *arg)
 
 /* ---- the device ---------------------------------------------------------------------------- */
 
-static void blk_config_read(struct virtio_device *d, uint32_t off, void *data, uint32_t len)
+static void blk_config_read(const struct virtio_device *d, uint8_t *raw)
 {
-	const struct virtio_blk *b = blk_of(d);
-	uint8_t raw[CONFIG_SIZE] = { 0 };
+	const struct virtio_blk *b = (const struct virtio_blk *)d;
 
 	put_le64(raw + CONFIG_CAPACITY, b->disk.sectors);
 	put_le32(raw + CONFIG_SIZE_MAX, BLK_SEGMENT_MAX);
@@ -300,9 +298,6 @@ static void blk_config_read(struct virtio_device *d, uint32_t off, void *data, u
 		put_le32(raw + CONFIG_ZERO_SEG, 1);
 		raw[CONFIG_ZERO_MAY_UNMAP] = 1;
 	}
-	memset(data, 0, len);
-	if (off < sizeof(raw))
-		memcpy(data, raw + off, MIN_OF(len, (uint32_t)sizeof(raw) - off));
 }
 
 static void blk_reset(struct virtio_device *d)
@@ -317,7 +312,6 @@ static void blk_pause(struct virtio_device *d)
 {
 	struct virtio_blk *b = blk_of(d);
 
-	b->is_paused = true;
 	blk_engine_drain(b->engine);
 	virtio_device_tell(d, &d->queues[0]);
 }
@@ -336,7 +330,6 @@ static void blk_resume(struct virtio_device *d)
 {
 	struct virtio_blk *b = blk_of(d);
 
-	b->is_paused = false;
 	if (d->is_active)
 		config_tell(b);
 	blk_serve(b);
@@ -377,13 +370,13 @@ static void blk_free(struct virtio_device *d)
 	blk_engine_free(b->engine);
 	loop_timer_drop(b->timer);
 	blk_back_free(b->back);
-	pthread_mutex_destroy(&d->lock);
-	free(b);
 }
 
 static const struct virtio_device_ops blk_ops = {
 	.id = VIRTIO_ID_BLK,
 	.name = "disk",
+	.n_queues = 1,
+	.queue_size = QUEUE_SIZE,
 	.config_read = blk_config_read,
 	.reset = blk_reset,
 	.kick = blk_kick,
@@ -398,17 +391,8 @@ static const struct virtio_device_ops blk_ops = {
 static void blk_fill(struct virtio_blk *b, const struct blk_back *back,
 		     const struct virtio_blk_options *o)
 {
-	bool is_readonly = back->is_readonly;
-
-	b->dev.ops = &blk_ops;
-	b->dev.n_queues = 1;
-	b->dev.queue_size = QUEUE_SIZE;
-	b->dev.features = VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | BLK_F_SIZE_MAX | BLK_F_SEG_MAX |
-			  BLK_F_BLK_SIZE | BLK_F_FLUSH;
-	b->dev.features |= is_readonly ? BLK_F_RO : BLK_F_DISCARD | BLK_F_WRITE_ZEROES;
-	pthread_mutex_init(&b->dev.lock, NULL);
 	b->disk.sectors = back->size / BLK_SECTOR;
-	b->disk.is_readonly = is_readonly;
+	b->disk.is_readonly = back->is_readonly;
 	if (o->serial)
 		memcpy(b->disk.serial, o->serial, strnlen(o->serial, sizeof(b->disk.serial)));
 	rate_limit_init(&b->limit, &o->limit, rate_limit_now());
@@ -422,7 +406,8 @@ static void blk_fill(struct virtio_blk *b, const struct blk_back *back,
 int virtio_blk_new(struct loop *loop, struct blk_back *back, const struct virtio_blk_options *o,
 		   struct virtio_device **ret, struct err *e)
 {
-	struct virtio_blk *b = calloc(1, sizeof(*b));
+	const uint64_t kind = back->is_readonly ? BLK_F_RO : BLK_F_DISCARD | BLK_F_WRITE_ZEROES;
+	struct virtio_blk *b = virtio_device_new(sizeof(*b), &blk_ops, FEATURES | kind, e);
 	struct blk_engine_options engine = {
 		.loop = loop,
 		.back = back,
@@ -434,12 +419,12 @@ int virtio_blk_new(struct loop *loop, struct blk_back *back, const struct virtio
 	};
 
 	if (!b)
-		return err_set(e, ENOMEM, "disk");
+		return -e->code;
 	blk_fill(b, back, o);
 	engine.lock = &b->dev.lock;
 	if (loop_timer_new(loop, on_timer, b, &b->timer, e) < 0 ||
 	    blk_engine_new(&engine, &b->engine, e) < 0) {
-		blk_free(&b->dev);
+		virtio_device_free(&b->dev);
 		return -e->code;
 	}
 	b->back = back;
@@ -461,7 +446,7 @@ int virtio_blk_set_back(struct virtio_device *d, struct blk_back *back, struct e
 	b->disk.sectors = back->size / BLK_SECTOR;
 	blk_engine_set_back(b->engine, back);
 	b->is_config_news = true;
-	if (d->is_active && !b->is_paused)
+	if (d->is_active && !b->dev.is_paused)
 		config_tell(b);
 	virtio_device_tell(d, &d->queues[0]);
 	if (b->is_stalled)

@@ -25,7 +25,6 @@
 #define QUEUE_CTL_RX 2U
 #define QUEUE_CTL_TX 3U
 #define CONTROL_SIZE 8U
-#define CONFIG_SIZE  12U
 #define CONFIG_PORTS 4U /* offset of max_nr_ports */
 
 enum control_event { /* [5.3.6.2] */
@@ -248,14 +247,9 @@ static void console_kick(struct virtio_device *d, unsigned int queue)
 	settle(c);
 }
 
-static void console_config_read(struct virtio_device *d, uint32_t off, void *data, uint32_t len)
+static void console_config_read(const struct virtio_device *d, uint8_t *raw)
 {
-	uint8_t raw[CONFIG_SIZE] = { 0 };
-
-	put_le32(raw + CONFIG_PORTS, of_device(d)->n_ports);
-	memset(data, 0, len);
-	if (off < sizeof(raw))
-		memcpy(data, raw + off, MIN_OF(len, sizeof(raw) - off));
+	put_le32(raw + CONFIG_PORTS, ((const struct virtio_console *)d)->n_ports);
 }
 
 /* On a vCPU's thread: leaves the watches alone; the next event sees that nothing is wanted. */
@@ -270,14 +264,8 @@ static void console_reset(struct virtio_device *d)
 	}
 }
 
-static void console_pause(struct virtio_device *d)
-{
-	of_device(d)->is_paused = true;
-}
-
 static void console_resume(struct virtio_device *d)
 {
-	of_device(d)->is_paused = false;
 	all_do(of_device(d));
 }
 
@@ -317,17 +305,15 @@ static void console_free(struct virtio_device *d)
 	for (uint32_t i = 0; i < c->n_ports; i++)
 		console_port_hang_up(&c->ports[i]);
 	loop_timer_drop(c->again);
-	pthread_mutex_destroy(&c->dev.lock);
-	free(c);
 }
 
 static const struct virtio_device_ops console_ops = {
 	.id = VIRTIO_ID_CONSOLE,
 	.name = "console",
+	.queue_size = QUEUE_SIZE,
 	.config_read = console_config_read,
 	.reset = console_reset,
 	.kick = console_kick,
-	.pause = console_pause,
 	.resume = console_resume,
 	.save = console_save,
 	.load = console_load,
@@ -366,17 +352,13 @@ int virtio_console_new(struct loop *loop, const struct console_port_spec *ports,
 
 	if (n < 1 || n > CONSOLE_PORTS_MAX)
 		return err_plain(e, EINVAL, "%u console ports", n);
-	c = calloc(1, sizeof(*c));
+	c = virtio_device_new(sizeof(*c), &console_ops, CONSOLE_F_MULTIPORT, e);
 	if (!c)
-		return err_set(e, ENOMEM, "console");
-	c->dev.ops = &console_ops;
-	c->dev.features = VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | CONSOLE_F_MULTIPORT;
+		return -e->code;
 	c->dev.n_queues = 2 * n + 2;
-	c->dev.queue_size = QUEUE_SIZE;
 	c->n_ports = n;
-	pthread_mutex_init(&c->dev.lock, NULL);
 	if (ports_init(c, loop, ports, e) < 0) {
-		console_free(&c->dev);
+		virtio_device_free(&c->dev);
 		return -e->code;
 	}
 	*ret = &c->dev;

@@ -42,7 +42,6 @@ struct console_port {
 struct virtio_console {
 	struct virtio_device dev; /* first */
 	struct loop_timer *again; /* a wake's limit was reached */
-	bool is_paused;
 	uint32_t n_ports;
 	struct console_port ports[CONSOLE_PORTS_MAX];
 };
@@ -60,7 +59,7 @@ static inline bool console_has_control(const struct virtio_console *c)
 
 static inline bool console_is_running(const struct virtio_console *c)
 {
-	return c->dev.is_active && !c->is_paused;
+	return c->dev.is_active && !c->dev.is_paused;
 }
 
 /* A console is always there to write to: who listens does not matter to the guest. */

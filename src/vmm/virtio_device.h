@@ -17,6 +17,7 @@
 #include "virtq.h"
 
 #define VIRTIO_QUEUES_MAX 8U
+#define VIRTIO_CONFIG_MAX 64U /* bytes of configuration space; behind them are zeros */
 
 enum virtio_id {
 	VIRTIO_ID_NET = 1,
@@ -37,9 +38,11 @@ struct virtio_device;
 
 struct virtio_device_ops {
 	enum virtio_id id;
-	const char *name; /* for messages */
-	/* Fill `len` bytes of configuration space from `off`; zeros past its end. */
-	void (*config_read)(struct virtio_device *d, uint32_t off, void *data, uint32_t len);
+	const char *name;    /* for messages */
+	uint32_t n_queues;   /* unless it is set later */
+	uint16_t queue_size; /* largest, of each */
+	/* Fill in configuration space, VIRTIO_CONFIG_MAX zeros. NULL: nothing in it. */
+	void (*config_read)(const struct virtio_device *d, uint8_t *raw);
 	/* The driver writes configuration; NULL: ignored. */
 	void (*config_write)(struct virtio_device *d, uint32_t off, const void *data, uint32_t len);
 	/* DRIVER_OK: features and queues are settled. NULL: nothing to do. */
@@ -59,7 +62,12 @@ struct virtio_device_ops {
 	/* What the device itself must remember (not queues, not features). NULL: nothing. */
 	void (*save)(struct virtio_device *d, struct state_out *s);
 	must_check int (*load)(struct virtio_device *d, struct state_in *s, struct err *e);
-	void (*free)(struct virtio_device *d); /* accepts half-made ones */
+	/* Release what is the device's own; accepts half-made ones. NULL: nothing. */
+	void (*free)(struct virtio_device *d);
+	/* Of those that virtio_serve.h serves: do what the chain, just taken from `queue`, asks;
+	 * returns how many bytes it wrote to it. Of a queue `turn` of them at a time. */
+	uint32_t (*one)(struct virtio_device *d, unsigned int queue, const struct virtq_chain *c);
+	uint32_t turn;
 };
 
 /* What the transport does for its device. Safe on any thread, with or without the lock. */
@@ -78,9 +86,16 @@ struct virtio_device {
 	uint32_t n_queues;
 	uint16_t queue_size; /* largest, of each */
 	bool is_active;      /* between activate() and reset() */
+	bool is_paused;      /* set before pause(), cleared before resume() */
 	struct virtio_signal signal;
 	pthread_mutex_t lock;
 };
+
+/* `size` bytes, of which the first are a device with `ops`, that offers `features`, VERSION_1 and
+ * EVENT_IDX; the rest is zeros. NULL, and *e, without memory. */
+void *virtio_device_new(size_t size, const struct virtio_device_ops *ops, uint64_t features,
+			struct err *e);
+void virtio_device_free(struct virtio_device *d); /* NULL is fine */
 
 /* No queue is served until the driver resets the device [2.1.1]: each yields nothing, and takes
  * nothing back. */

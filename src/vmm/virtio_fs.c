@@ -33,7 +33,6 @@
 #define TURN_MAX      64U /* requests, or answers, until others have their turn */
 
 #define LENGTH_SIZE   4U
-#define CONFIG_SIZE   (VIRTIO_FS_TAG_MAX + 4U)
 
 /* fuse_in_header and fuse_out_header */
 #define IN_HEADER  40U
@@ -56,7 +55,6 @@ struct virtio_fs {
 	struct loop_watch *watch;
 	struct loop_timer *again; /* a turn's limit was reached */
 	uint32_t events;
-	bool is_paused;
 	struct fs_request flight[FLIGHT_MAX];
 	uint32_t first, n_flight;
 	size_t out_len, out_off; /* of `out`: what there is, what was sent */
@@ -264,7 +262,7 @@ static void watch_set(struct virtio_fs *f)
 
 static void work(struct virtio_fs *f)
 {
-	if (f->dev.is_active && !f->is_paused)
+	if (f->dev.is_active && !f->dev.is_paused)
 		requests_take(f);
 	else
 		request_send(f); /* what was begun */
@@ -292,15 +290,10 @@ static void again_event(void *arg)
 	pthread_mutex_unlock(&f->dev.lock);
 }
 
-static void fs_config_read(struct virtio_device *d, uint32_t off, void *data, uint32_t len)
+static void fs_config_read(const struct virtio_device *d, uint8_t *raw)
 {
-	uint8_t raw[CONFIG_SIZE];
-
-	memcpy(raw, fs_of(d)->tag, VIRTIO_FS_TAG_MAX);
+	memcpy(raw, ((const struct virtio_fs *)d)->tag, VIRTIO_FS_TAG_MAX);
 	put_le32(raw + VIRTIO_FS_TAG_MAX, d->n_queues - QUEUE_REQUEST);
-	memset(data, 0, len);
-	if (off < sizeof(raw))
-		memcpy(data, raw + off, MIN_OF(len, sizeof(raw) - off));
 }
 
 static void fs_kick(struct virtio_device *d, unsigned int queue)
@@ -330,7 +323,6 @@ static void fs_pause(struct virtio_device *d)
 	struct virtio_fs *f = fs_of(d);
 	int64_t end = now_ms() + VIRTIO_FS_PAUSE_MS;
 
-	f->is_paused = true;
 	while (f->n_flight > 0) {
 		struct pollfd p = { f->fd, POLLIN, 0 };
 		int64_t left = end - now_ms();
@@ -363,7 +355,6 @@ static bool fs_uses(const struct virtio_device *d, const void *p, size_t len)
 
 static void fs_resume(struct virtio_device *d)
 {
-	fs_of(d)->is_paused = false;
 	work(fs_of(d));
 }
 
@@ -384,13 +375,13 @@ static void fs_free(struct virtio_device *d)
 
 	server_drop(f);
 	loop_timer_drop(f->again);
-	pthread_mutex_destroy(&d->lock);
-	free(f);
 }
 
 static const struct virtio_device_ops fs_ops = {
 	.id = VIRTIO_ID_FS,
 	.name = "share",
+	.n_queues = QUEUE_REQUEST + 1,
+	.queue_size = QUEUE_SIZE,
 	.config_read = fs_config_read,
 	.reset = fs_reset,
 	.kick = fs_kick,
@@ -409,20 +400,15 @@ int virtio_fs_new(struct loop *loop, const char *tag, int fd, struct virtio_devi
 
 	if (tag_len < 1 || tag_len > VIRTIO_FS_TAG_MAX)
 		return err_plain(e, EINVAL, "share: a tag of %zu bytes", tag_len);
-	f = calloc(1, sizeof(*f));
+	f = virtio_device_new(sizeof(*f), &fs_ops, 0, e);
 	if (!f)
-		return err_set(e, ENOMEM, "share");
-	f->dev.ops = &fs_ops;
-	f->dev.features = VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX;
-	f->dev.n_queues = QUEUE_REQUEST + 1;
-	f->dev.queue_size = QUEUE_SIZE;
+		return -e->code;
 	f->fd = -1;
 	f->events = EPOLLIN;
 	memcpy(f->tag, tag, tag_len);
-	pthread_mutex_init(&f->dev.lock, NULL);
 	if (loop_timer_new(loop, again_event, f, &f->again, e) < 0 ||
 	    (fd >= 0 && loop_watch_fd(loop, fd, EPOLLIN, socket_event, f, &f->watch, e) < 0)) {
-		fs_free(&f->dev);
+		virtio_device_free(&f->dev);
 		return -e->code;
 	}
 	f->fd = fd;

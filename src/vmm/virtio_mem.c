@@ -37,8 +37,7 @@ enum response { RESPONSE_ACK, RESPONSE_NACK, RESPONSE_BUSY, RESPONSE_ERROR };
 enum blocks_state { BLOCKS_IN, BLOCKS_OUT, BLOCKS_MIXED };
 
 struct virtio_mem {
-	struct virtio_device dev; /* first */
-	struct virtio_serve serve;
+	struct virtio_serve serve; /* first */
 	struct virtio_mem_spec spec;
 	uint64_t requested, plugged; /* bytes */
 };
@@ -144,36 +143,17 @@ static uint32_t mem_one(struct virtio_device *d, unsigned int queue, const struc
 	return (uint32_t)virtq_chain_write(c, 0, answer, sizeof(answer));
 }
 
-static void mem_config_read(struct virtio_device *d, uint32_t off, void *data, uint32_t len)
+static void mem_config_read(const struct virtio_device *d, uint8_t *raw)
 {
-	const struct virtio_mem *m = mem_of(d);
+	const struct virtio_mem *m = (const struct virtio_mem *)d;
 	const struct guest_slot *area = &m->spec.mem->area;
 	const uint64_t v[] = { /* [5.15.4] size of blocks, node, address, size, usable, ... */
 			       GUEST_BLOCK, 0,          area->gpa,   area->size,
 			       area->size,  m->plugged, m->requested
 	};
-	uint8_t raw[sizeof(v)];
 
 	for (size_t i = 0; i < ARRAY_SIZE(v); i++)
 		put_le64(raw + 8 * i, v[i]);
-	memset(data, 0, len);
-	if (off < sizeof(raw))
-		memcpy(data, raw + off, MIN_OF(len, (uint32_t)sizeof(raw) - off));
-}
-
-static void mem_kick(struct virtio_device *d, unsigned int queue)
-{
-	virtio_serve_kick(&mem_of(d)->serve, queue);
-}
-
-static void mem_pause(struct virtio_device *d)
-{
-	virtio_serve_pause(&mem_of(d)->serve);
-}
-
-static void mem_resume(struct virtio_device *d)
-{
-	virtio_serve_resume(&mem_of(d)->serve);
 }
 
 /* Of a machine that has no block in: what is in blocks is saved by nobody. */
@@ -199,46 +179,31 @@ static int mem_load(struct virtio_device *d, struct state_in *s, struct err *e)
 	return 0;
 }
 
-static void mem_free(struct virtio_device *d)
-{
-	virtio_serve_done(&mem_of(d)->serve);
-	pthread_mutex_destroy(&d->lock);
-	free(d);
-}
-
 static const struct virtio_device_ops mem_ops = {
 	.id = VIRTIO_ID_MEM,
 	.name = "memory",
+	.n_queues = 1,
+	.queue_size = QUEUE_SIZE,
 	.config_read = mem_config_read,
-	.kick = mem_kick,
-	.pause = mem_pause,
-	.resume = mem_resume,
+	.kick = virtio_serve_kick,
+	.resume = virtio_serve_resume,
 	.save = mem_save,
 	.load = mem_load,
-	.free = mem_free,
+	.free = virtio_serve_free,
+	.one = mem_one,
+	.turn = TURN_MAX,
 };
 
 int virtio_mem_new(struct loop *loop, const struct virtio_mem_spec *spec,
 		   struct virtio_device **ret, struct err *e)
 {
-	struct virtio_mem *m = calloc(1, sizeof(*m));
+	struct virtio_mem *m =
+		virtio_serve_new(sizeof(*m), &mem_ops, MEM_F_UNPLUGGED_INACCESSIBLE, loop, e);
 
 	if (!m)
-		return err_set(e, ENOMEM, "memory device");
-	m->dev.ops = &mem_ops;
-	m->dev.n_queues = 1;
-	m->dev.queue_size = QUEUE_SIZE;
-	m->dev.features = VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | MEM_F_UNPLUGGED_INACCESSIBLE;
-	m->spec = *spec;
-	pthread_mutex_init(&m->dev.lock, NULL);
-	m->serve.dev = &m->dev;
-	m->serve.one = mem_one;
-	m->serve.turn = TURN_MAX;
-	if (virtio_serve_init(&m->serve, loop, e) < 0) {
-		mem_free(&m->dev);
 		return -e->code;
-	}
-	*ret = &m->dev;
+	m->spec = *spec;
+	*ret = &m->serve.dev;
 	return 0;
 }
 

@@ -126,7 +126,6 @@ void virtio_mmio_init(struct virtio_mmio *t, struct virtio_device *dev,
 		      const struct guest_memory *mem, int irq_fd)
 {
 	assert(dev->n_queues <= VIRTIO_QUEUES_MAX && dev->queue_size <= VIRTQ_SIZE_MAX);
-	assert(dev->features & VIRTIO_F_VERSION_1);
 	*t = (struct virtio_mmio){ .dev = dev, .mem = mem, .irq_fd = irq_fd };
 	for (uint32_t i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		dev->queues[i].mem = mem;
@@ -136,8 +135,7 @@ void virtio_mmio_init(struct virtio_mmio *t, struct virtio_device *dev,
 
 void virtio_mmio_done(struct virtio_mmio *t)
 {
-	if (t->dev)
-		t->dev->ops->free(t->dev);
+	virtio_device_free(t->dev);
 	t->dev = NULL;
 }
 
@@ -339,6 +337,17 @@ static bool access_is_fine(uint32_t off, uint32_t len)
 	return off < VIRTIO_MMIO_SIZE && off % len == 0 && (len == 4 || off >= REG_CONFIG);
 }
 
+static void config_read(struct virtio_mmio *t, uint32_t off, void *data, uint32_t len)
+{
+	uint8_t raw[VIRTIO_CONFIG_MAX] = { 0 };
+
+	if (t->dev->ops->config_read)
+		t->dev->ops->config_read(t->dev, raw);
+	memset(data, 0, len);
+	if (off < sizeof(raw))
+		memcpy(data, raw + off, MIN_OF(len, (uint32_t)sizeof(raw) - off));
+}
+
 void virtio_mmio_read(struct virtio_mmio *t, uint32_t off, void *data, uint32_t len)
 {
 	memset(data, 0, len);
@@ -354,7 +363,7 @@ void virtio_mmio_read(struct virtio_mmio *t, uint32_t off, void *data, uint32_t 
 	}
 	pthread_mutex_lock(&t->dev->lock);
 	if (off >= REG_CONFIG)
-		t->dev->ops->config_read(t->dev, off - REG_CONFIG, data, len);
+		config_read(t, off - REG_CONFIG, data, len);
 	else
 		put_le32(data, register_read(t, off));
 	pthread_mutex_unlock(&t->dev->lock);
@@ -413,6 +422,7 @@ void virtio_mmio_kick_all(struct virtio_mmio *t)
 void virtio_mmio_pause(struct virtio_mmio *t)
 {
 	pthread_mutex_lock(&t->dev->lock);
+	t->dev->is_paused = true;
 	if (t->dev->ops->pause)
 		t->dev->ops->pause(t->dev);
 	pthread_mutex_unlock(&t->dev->lock);
@@ -421,6 +431,7 @@ void virtio_mmio_pause(struct virtio_mmio *t)
 void virtio_mmio_resume(struct virtio_mmio *t)
 {
 	pthread_mutex_lock(&t->dev->lock);
+	t->dev->is_paused = false;
 	if (t->dev->ops->resume)
 		t->dev->ops->resume(t->dev);
 	pthread_mutex_unlock(&t->dev->lock);

@@ -25,12 +25,10 @@
 #include "loop.h"
 #include "virtio_net_internal.h"
 
-#define CONFIG_SIZE    12U
 #define CONFIG_STATUS  6U
 #define STATUS_LINK_UP 1U
 #define QUEUE_SIZE     256U
-#define FEATURES                                                                                   \
-	(VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF)
+#define FEATURES       (NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF)
 #define FEATURES_TAP                                                                               \
 	(NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6 | NET_F_HOST_TSO4 |   \
 	 NET_F_HOST_TSO6)
@@ -89,7 +87,7 @@ static void offload_set(struct virtio_net *n)
 /* Whether queues may be served; does what the first time needs. */
 static bool is_running(struct virtio_net *n)
 {
-	if (!n->dev.is_active || n->is_paused)
+	if (!n->dev.is_active || n->dev.is_paused)
 		return false;
 	if (!n->is_offload_set)
 		offload_set(n);
@@ -110,7 +108,7 @@ static void peer_watch(struct virtio_net *n)
 
 	if (!n->watch)
 		return;
-	if (n->dev.is_active && !n->is_paused)
+	if (n->dev.is_active && !n->dev.is_paused)
 		want = (net_rx_is_wanted(n) ? EPOLLIN : 0U) | (n->tx.is_blocked ? EPOLLOUT : 0U);
 	if (want == 0)
 		want = EPOLLET;
@@ -183,16 +181,12 @@ static void net_kick(struct virtio_device *d, unsigned int queue)
 	peer_watch(n);
 }
 
-static void net_config_read(struct virtio_device *d, uint32_t off, void *data, uint32_t len)
+static void net_config_read(const struct virtio_device *d, uint8_t *raw)
 {
-	const struct virtio_net *n = of_device(d);
-	uint8_t raw[CONFIG_SIZE] = { 0 };
+	const struct virtio_net *n = (const struct virtio_net *)d;
 
 	memcpy(raw, n->mac, sizeof(n->mac));
 	put_le16(raw + CONFIG_STATUS, n->is_up ? STATUS_LINK_UP : 0);
-	memset(data, 0, len);
-	if (off < sizeof(raw))
-		memcpy(data, raw + off, MIN_OF(len, sizeof(raw) - off));
 }
 
 /* On a vCPU's thread: leaves the watch alone; the next event sees that nothing is wanted. What is
@@ -206,14 +200,8 @@ static void net_reset(struct virtio_device *d)
 	n->is_offload_set = n->owes_config = false;
 }
 
-static void net_pause(struct virtio_device *d)
-{
-	of_device(d)->is_paused = true;
-}
-
 static void net_resume(struct virtio_device *d)
 {
-	of_device(d)->is_paused = false;
 	all_do(of_device(d));
 }
 
@@ -246,17 +234,16 @@ static void net_free(struct virtio_device *d)
 	peer_drop(n);
 	loop_timer_drop(n->rx.again);
 	loop_timer_drop(n->tx.again);
-	pthread_mutex_destroy(&n->dev.lock);
-	free(n);
 }
 
 static const struct virtio_device_ops net_ops = {
 	.id = VIRTIO_ID_NET,
 	.name = "network",
+	.n_queues = 2,
+	.queue_size = QUEUE_SIZE,
 	.config_read = net_config_read,
 	.reset = net_reset,
 	.kick = net_kick,
-	.pause = net_pause,
 	.resume = net_resume,
 	.save = net_save,
 	.load = net_load,
@@ -321,16 +308,12 @@ int virtio_net_attach(struct virtio_device *d, int fd, struct err *e)
 int virtio_net_new(struct loop *loop, const struct net_spec *spec, struct virtio_device **ret,
 		   struct err *e)
 {
-	struct virtio_net *n = calloc(1, sizeof(*n));
+	const uint64_t tap = spec->kind == NET_TAP ? FEATURES_TAP : 0;
+	struct virtio_net *n = virtio_device_new(sizeof(*n), &net_ops, FEATURES | tap, e);
 	uint64_t now = rate_limit_now();
 
 	if (!n)
-		return err_set(e, ENOMEM, "network");
-	n->dev.ops = &net_ops;
-	n->dev.features = FEATURES | (spec->kind == NET_TAP ? FEATURES_TAP : 0);
-	n->dev.n_queues = 2;
-	n->dev.queue_size = QUEUE_SIZE;
-	pthread_mutex_init(&n->dev.lock, NULL);
+		return -e->code;
 	n->loop = loop;
 	n->kind = spec->kind;
 	n->fd = -1;
@@ -341,7 +324,7 @@ int virtio_net_new(struct loop *loop, const struct net_spec *spec, struct virtio
 	if (loop_timer_new(loop, rx_again, n, &n->rx.again, e) < 0 ||
 	    loop_timer_new(loop, tx_again, n, &n->tx.again, e) < 0 ||
 	    (spec->fd >= 0 && peer_set(n, spec->fd, e) < 0)) {
-		net_free(&n->dev);
+		virtio_device_free(&n->dev);
 		return -e->code;
 	}
 	*ret = &n->dev;

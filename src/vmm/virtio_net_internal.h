@@ -57,7 +57,7 @@ struct virtio_net {
 	struct loop_watch *watch;
 	uint32_t events; /* that it is watched for */
 	uint8_t mac[NET_MAC_SIZE];
-	bool is_up, is_paused;
+	bool is_up;
 	bool is_offload_set; /* the tap knows what this driver takes */
 	bool owes_config;    /* the guest was restored with another link status */
 	struct net_rx rx;

@@ -18,14 +18,12 @@
 /* [5.19.4, 5.19.6] le64 each; le32 each */
 #define CONFIG_START 0U
 #define CONFIG_SIZE  8U
-#define CONFIG_LEN   16U
 #define FLUSH        0U
 #define DONE         0U
 #define FAILED       1U
 
 struct virtio_pmem {
-	struct virtio_device dev; /* first */
-	struct virtio_serve serve;
+	struct virtio_serve serve; /* first */
 	uint64_t start, size;
 };
 
@@ -46,30 +44,12 @@ static uint32_t pmem_one(struct virtio_device *d, unsigned int queue, const stru
 	return (uint32_t)virtq_chain_write(c, 0, raw, sizeof(raw));
 }
 
-static void pmem_config_read(struct virtio_device *d, uint32_t off, void *data, uint32_t len)
+static void pmem_config_read(const struct virtio_device *d, uint8_t *raw)
 {
-	uint8_t raw[CONFIG_LEN];
+	const struct virtio_pmem *p = (const struct virtio_pmem *)d;
 
-	put_le64(raw + CONFIG_START, pmem_of(d)->start);
-	put_le64(raw + CONFIG_SIZE, pmem_of(d)->size);
-	memset(data, 0, len);
-	if (off < sizeof(raw))
-		memcpy(data, raw + off, MIN_OF(len, (uint32_t)sizeof(raw) - off));
-}
-
-static void pmem_kick(struct virtio_device *d, unsigned int queue)
-{
-	virtio_serve_kick(&pmem_of(d)->serve, queue);
-}
-
-static void pmem_pause(struct virtio_device *d)
-{
-	virtio_serve_pause(&pmem_of(d)->serve);
-}
-
-static void pmem_resume(struct virtio_device *d)
-{
-	virtio_serve_resume(&pmem_of(d)->serve);
+	put_le64(raw + CONFIG_START, p->start);
+	put_le64(raw + CONFIG_SIZE, p->size);
 }
 
 static void pmem_save(struct virtio_device *d, struct state_out *s)
@@ -92,45 +72,29 @@ static int pmem_load(struct virtio_device *d, struct state_in *s, struct err *e)
 	return 0;
 }
 
-static void pmem_free(struct virtio_device *d)
-{
-	virtio_serve_done(&pmem_of(d)->serve);
-	pthread_mutex_destroy(&d->lock);
-	free(d);
-}
-
 int virtio_pmem_new(struct loop *loop, uint64_t start, uint64_t size, struct virtio_device **ret,
 		    struct err *e)
 {
 	static const struct virtio_device_ops ops = {
 		.id = VIRTIO_ID_PMEM,
 		.name = "pmem",
+		.n_queues = 1,
+		.queue_size = QUEUE_SIZE,
 		.config_read = pmem_config_read,
-		.kick = pmem_kick,
-		.pause = pmem_pause,
-		.resume = pmem_resume,
+		.kick = virtio_serve_kick,
+		.resume = virtio_serve_resume,
 		.save = pmem_save,
 		.load = pmem_load,
-		.free = pmem_free,
+		.free = virtio_serve_free,
+		.one = pmem_one,
+		.turn = TURN_MAX,
 	};
-	struct virtio_pmem *p = calloc(1, sizeof(*p));
+	struct virtio_pmem *p = virtio_serve_new(sizeof(*p), &ops, 0, loop, e);
 
 	if (!p)
-		return err_set(e, ENOMEM, "pmem");
+		return -e->code;
 	p->start = start;
 	p->size = size;
-	p->dev.ops = &ops;
-	p->dev.n_queues = 1;
-	p->dev.queue_size = QUEUE_SIZE;
-	p->dev.features = VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX;
-	pthread_mutex_init(&p->dev.lock, NULL);
-	p->serve.dev = &p->dev;
-	p->serve.one = pmem_one;
-	p->serve.turn = TURN_MAX;
-	if (virtio_serve_init(&p->serve, loop, e) < 0) {
-		pmem_free(&p->dev);
-		return -e->code;
-	}
-	*ret = &p->dev;
+	*ret = &p->serve.dev;
 	return 0;
 }

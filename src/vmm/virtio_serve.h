@@ -13,24 +13,20 @@
 #include "virtio_device.h"
 
 struct virtio_serve {
-	struct virtio_device *dev;
-	/* Do what the chain, just taken from `queue`, asks; returns how many bytes it wrote to it.
-	 * With the lock held. */
-	uint32_t (*one)(struct virtio_device *d, unsigned int queue, const struct virtq_chain *c);
+	struct virtio_device dev; /* first */
 	struct loop_timer *timer;
 	uint32_t waiting; /* bit per queue: may have work */
-	uint32_t turn;    /* most requests of a queue at a time */
-	bool is_paused;
 	struct virtq_chain chain;
 };
 
-/* Set `dev`, `one` and `turn` before. `loop` is borrowed. */
-must_check int virtio_serve_init(struct virtio_serve *s, struct loop *loop, struct err *e);
-void virtio_serve_done(struct virtio_serve *s); /* on the loop's thread; half-made is fine */
+/* As virtio_device_new(), `size` bytes, of which the first are a struct virtio_serve. `loop` is
+ * borrowed. */
+void *virtio_serve_new(size_t size, const struct virtio_device_ops *ops, uint64_t features,
+		       struct loop *loop, struct err *e);
 
-/* With the device's lock, on the loop's thread; a queue that is not ready has no work. */
-void virtio_serve_kick(struct virtio_serve *s, unsigned int queue);
-void virtio_serve_pause(struct virtio_serve *s);
-void virtio_serve_resume(struct virtio_serve *s);
+/* For a device's ops; on the loop's thread. A queue that is not ready has no work. */
+void virtio_serve_kick(struct virtio_device *d, unsigned int queue);
+void virtio_serve_resume(struct virtio_device *d);
+void virtio_serve_free(struct virtio_device *d);
 
 #endif

@@ -25,7 +25,6 @@
 #include "vsock_broker.h"
 
 #define QUEUE_SIZE  64U /* Linux fills the one to the guest with pages */
-#define CONFIG_SIZE 8U
 #define F_STREAM    (1ULL << 0)
 #define EVENT_SIZE  4U /* struct virtio_vsock_event [5.10.6.7]; 0 is TRANSPORT_RESET */
 #define TURN_EVENTS 32
@@ -96,7 +95,7 @@ static void work(struct virtio_vsock *v)
 	bool has_more = false;
 	int64_t wait_ms;
 
-	if (v->is_paused)
+	if (v->dev.is_paused)
 		return;
 	if (v->dev.is_active) {
 		reset_tell(v);
@@ -183,7 +182,7 @@ static void sockets_event(void *arg, uint32_t events)
 
 	(void)events;
 	pthread_mutex_lock(&v->dev.lock);
-	n = v->is_paused ? 0 : epoll_wait(v->epoll_fd, ev, TURN_EVENTS, 0);
+	n = v->dev.is_paused ? 0 : epoll_wait(v->epoll_fd, ev, TURN_EVENTS, 0);
 	for (int i = 0; i < n; i++) {
 		if (ev[i].data.u32 == ID_LISTEN)
 			caller_accept(v);
@@ -209,15 +208,10 @@ static void vsock_kick(struct virtio_device *d, unsigned int queue)
 
 /* ---- the device ---- */
 
-static void vsock_config_read(struct virtio_device *d, uint32_t off, void *data, uint32_t len)
+static void vsock_config_read(const struct virtio_device *d, uint8_t *raw)
 {
-	uint8_t raw[CONFIG_SIZE];
-
 	(void)d;
 	put_le64(raw, VSOCK_CID_GUEST);
-	memset(data, 0, len);
-	if (off < sizeof(raw))
-		memcpy(data, raw + off, MIN_OF(len, sizeof(raw) - off));
 }
 
 static void vsock_reset(struct virtio_device *d)
@@ -235,7 +229,6 @@ static void pause_set(struct virtio_vsock *v, bool is_paused)
 {
 	struct err e;
 
-	v->is_paused = is_paused;
 	loop_timer_disarm(v->timer);
 	if (loop_watch_set(v->watch, is_paused ? 0 : EPOLLIN, &e) < 0)
 		log_warn("vsock: %s", e.msg);
@@ -286,13 +279,13 @@ static void vsock_free(struct virtio_device *d)
 	fd_drop(&v->epoll_fd);
 	fd_drop(&v->listen_fd);
 	fd_drop(&v->broker_fd);
-	pthread_mutex_destroy(&d->lock);
-	free(v);
 }
 
 static const struct virtio_device_ops vsock_ops = {
 	.id = VIRTIO_ID_VSOCK,
 	.name = "vsock",
+	.n_queues = VSOCK_QUEUE_EVENT + 1,
+	.queue_size = QUEUE_SIZE,
 	.config_read = vsock_config_read,
 	.reset = vsock_reset,
 	.kick = vsock_kick,
@@ -316,15 +309,10 @@ static int epoll_add(const struct virtio_vsock *v, int fd, uint32_t id, struct e
 int virtio_vsock_new(struct loop *loop, int listen_fd, int broker_fd, struct virtio_device **ret,
 		     struct err *e)
 {
-	struct virtio_vsock *v = calloc(1, sizeof(*v));
+	struct virtio_vsock *v = virtio_device_new(sizeof(*v), &vsock_ops, F_STREAM, e);
 
 	if (!v)
-		return err_set(e, ENOMEM, "vsock");
-	v->dev.ops = &vsock_ops;
-	v->dev.features = VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | F_STREAM;
-	v->dev.n_queues = VSOCK_QUEUE_EVENT + 1;
-	v->dev.queue_size = QUEUE_SIZE;
-	pthread_mutex_init(&v->dev.lock, NULL);
+		return -e->code;
 	v->listen_fd = v->broker_fd = -1;
 	v->next_port = VSOCK_HOST_PORT;
 	for (uint32_t i = 0; i < VSOCK_CONNS_MAX; i++)
@@ -336,7 +324,7 @@ int virtio_vsock_new(struct loop *loop, int listen_fd, int broker_fd, struct vir
 	    epoll_add(v, broker_fd, ID_BROKER, e) < 0 ||
 	    loop_timer_new(loop, timer_event, v, &v->timer, e) < 0 ||
 	    loop_watch_fd(loop, v->epoll_fd, EPOLLIN, sockets_event, v, &v->watch, e) < 0) {
-		vsock_free(&v->dev);
+		virtio_device_free(&v->dev);
 		return -e->code;
 	}
 	v->listen_fd = listen_fd;

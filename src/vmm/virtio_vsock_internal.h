@@ -73,7 +73,6 @@ struct virtio_vsock {
 	int epoll_fd, listen_fd, broker_fd;
 	struct loop_watch *watch; /* of epoll_fd */
 	struct loop_timer *timer;
-	bool is_paused;
 	bool owes_reset;   /* the guest was restored, and is to be told so; */
 	bool awaits_ack;   /* it was, and may not have heard it yet */
 	uint16_t n_events; /* buffers for events that it has given when it has heard all */

@@ -138,7 +138,7 @@ int machine_slot_add(struct machine *m, struct virtio_device *dev, struct err *e
 	const uint32_t i = m->n_slots;
 
 	if (i == X86_VIRTIO_COUNT) {
-		dev->ops->free(dev);
+		virtio_device_free(dev);
 		return err_plain(e, E2BIG, "more than %u devices", X86_VIRTIO_COUNT);
 	}
 	*s = (struct machine_slot){ .m = m, .kick_fd = -1, .irq_fd = -1 };

@@ -10,11 +10,9 @@ static struct toy_device *toy_of(struct virtio_device *d)
 	return (struct toy_device *)d;
 }
 
-static void toy_config_read(struct virtio_device *d, uint32_t off, void *data, uint32_t len)
+static void toy_config_read(const struct virtio_device *d, uint8_t *raw)
 {
-	memset(data, 0, len);
-	for (uint32_t i = 0; i < len && off + i < TOY_CONFIG; i++)
-		((uint8_t *)data)[i] = toy_of(d)->config[off + i];
+	memcpy(raw, ((const struct toy_device *)d)->config, TOY_CONFIG);
 }
 
 static void toy_config_write(struct virtio_device *d, uint32_t off, const void *data, uint32_t len)
@@ -92,13 +90,13 @@ static void toy_free(struct virtio_device *d)
 {
 	if (toy_of(d)->n_free)
 		(*toy_of(d)->n_free)++;
-	pthread_mutex_destroy(&d->lock);
-	free(d);
 }
 
 static const struct virtio_device_ops toy_ops = {
 	.id = VIRTIO_ID_RNG,
 	.name = "toy",
+	.n_queues = TOY_QUEUES,
+	.queue_size = TOY_QUEUE_SIZE,
 	.config_read = toy_config_read,
 	.config_write = toy_config_write,
 	.activate = toy_activate,
@@ -113,13 +111,9 @@ static const struct virtio_device_ops toy_ops = {
 
 struct toy_device *toy_device_new(void)
 {
-	struct toy_device *toy = calloc(1, sizeof(*toy));
+	struct err e = { 0 };
+	struct toy_device *toy = virtio_device_new(sizeof(*toy), &toy_ops, TOY_FEATURES, &e);
 
 	assert(toy);
-	toy->dev.ops = &toy_ops;
-	toy->dev.features = TOY_FEATURES;
-	toy->dev.n_queues = TOY_QUEUES;
-	toy->dev.queue_size = TOY_QUEUE_SIZE;
-	pthread_mutex_init(&toy->dev.lock, NULL);
 	return toy;
 }
