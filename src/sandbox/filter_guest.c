@@ -70,7 +70,7 @@ static int fcntl_add(scmp_filter_ctx c)
 	return r ? r : one_arg(c, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_SETFL));
 }
 
-static int call_add(scmp_filter_ctx c, int call, int (*ioctl_add)(scmp_filter_ctx c))
+int filter_call_add(scmp_filter_ctx c, int call)
 {
 	switch (call) {
 	case SCMP_SYS(mmap): /* never executable */
@@ -78,9 +78,9 @@ static int call_add(scmp_filter_ctx c, int call, int (*ioctl_add)(scmp_filter_ct
 		return one_arg(c, call, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	case SCMP_SYS(newfstatat): /* glibc's fstat() */
 		return one_arg(c, call, SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
-	case SCMP_SYS(clone):
+	case SCMP_SYS(clone): /* threads, never processes */
 		return one_arg(c, call, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-	case SCMP_SYS(tgkill):
+	case SCMP_SYS(tgkill): /* signals to a thread of this process */
 		return one_arg(c, call, SCMP_A0(SCMP_CMP_EQ, SANDBOX_OWN_PID));
 	case SCMP_SYS(prctl):
 		return one_arg(c, call, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
@@ -92,8 +92,6 @@ static int call_add(scmp_filter_ctx c, int call, int (*ioctl_add)(scmp_filter_ct
 		return getsockopt_add(c);
 	case SCMP_SYS(seccomp):
 		return seccomp_add(c);
-	case SCMP_SYS(ioctl):
-		return ioctl_add(c);
 	default:
 		return seccomp_rule_add(c, SCMP_ACT_ALLOW, call, 0);
 	}
@@ -105,7 +103,7 @@ static int calls_add(scmp_filter_ctx c, const int *calls, size_t n,
 	int r = 0;
 
 	for (size_t i = 0; i < n && r == 0; i++)
-		r = call_add(c, calls[i], ioctl_add);
+		r = calls[i] == SCMP_SYS(ioctl) ? ioctl_add(c) : filter_call_add(c, calls[i]);
 	return r;
 }
 
@@ -132,6 +130,7 @@ int filter_share_add(scmp_filter_ctx c)
 
 int filter_thread_fill(scmp_filter_ctx c, enum sandbox_thread kind)
 {
+	_Static_assert(SANDBOX_THREAD_COUNT_ == 2, "a filter for each kind");
 	if (kind == SANDBOX_THREAD_VCPU)
 		return calls_add(c, syscalls_vcpu, ARRAY_SIZE(syscalls_vcpu), vcpu_ioctl_add);
 	return calls_add(c, syscalls_disk, ARRAY_SIZE(syscalls_disk), NULL);

@@ -9,14 +9,8 @@
 #include "sandbox_internal.h"
 
 must_check int filter_calls_add(scmp_filter_ctx c, uint32_t action, const int *calls, size_t n);
-/* Memory, never executable. */
-must_check int filter_memory_add(scmp_filter_ctx c);
-/* glibc's fstat() */
-must_check int filter_fstat_add(scmp_filter_ctx c);
-/* Opening fails softly, as glibc looks at /sys when it makes threads. */
-must_check int filter_refused_add(scmp_filter_ctx c);
-/* Signals to a thread of this process. */
-must_check int filter_raise_add(scmp_filter_ctx c);
+/* Allow a call; one that could do more than it is for, with the arguments that it is for. */
+must_check int filter_call_add(scmp_filter_ctx c, int call);
 
 /* ---- whole ones: filter_worker.c, filter_guest.c ---- */
 

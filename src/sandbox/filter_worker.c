@@ -200,11 +200,9 @@ int filter_calls_add(scmp_filter_ctx c, uint32_t action, const int *calls, size_
 	return r;
 }
 
-/* Threads, never processes. */
 static int threads_add(scmp_filter_ctx c)
 {
-	int r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-				 SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	int r = filter_call_add(c, SCMP_SYS(clone));
 
 	if (r == 0)
 		r = seccomp_rule_add(c, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
@@ -215,31 +213,17 @@ static int threads_add(scmp_filter_ctx c)
 	return r;
 }
 
-int filter_memory_add(scmp_filter_ctx c)
-{
-	int r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-				 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-
-	if (r == 0)
-		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	return r;
-}
-
-int filter_fstat_add(scmp_filter_ctx c)
-{
-	return seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
-				SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
-}
-
 static int memory_add(scmp_filter_ctx c)
 {
-	int r = filter_memory_add(c);
+	int r = filter_call_add(c, SCMP_SYS(mmap));
 
-	return r ? r : filter_fstat_add(c);
+	if (r == 0)
+		r = filter_call_add(c, SCMP_SYS(mprotect));
+	return r ? r : filter_call_add(c, SCMP_SYS(newfstatat));
 }
 
-int filter_refused_add(scmp_filter_ctx c)
+/* Opening fails softly, as glibc looks at /sys when it makes threads. */
+static int refused_add(scmp_filter_ctx c)
 {
 	static const int refused[] = { SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(readlink),
 				       SCMP_SYS(readlinkat), SCMP_SYS(prctl) };
@@ -252,7 +236,7 @@ static int unpack_add(scmp_filter_ctx c)
 	int r = memory_add(c);
 
 	if (r == 0)
-		r = filter_refused_add(c);
+		r = refused_add(c);
 	return r ? r : seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 0);
 }
 
@@ -268,18 +252,12 @@ static int mount_add(scmp_filter_ctx c)
 	int r = memory_add(c);
 
 	if (r == 0)
-		r = filter_refused_add(c);
+		r = refused_add(c);
 	if (r == 0)
 		r = device_add(c);
 	return r ? r
 		 : seccomp_rule_add(c, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
 				    SCMP_A1(SCMP_CMP_NE, BLKGETSIZE64));
-}
-
-int filter_raise_add(scmp_filter_ctx c)
-{
-	return seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				SCMP_A0(SCMP_CMP_EQ, SANDBOX_OWN_PID));
 }
 
 /*
@@ -292,7 +270,7 @@ static int signals_add(scmp_filter_ctx c)
 		F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,  F_SETFD,     F_GETFL,     F_SETFL,
 		F_GETLK, F_SETLK,         F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW,
 	};
-	int r = filter_raise_add(c);
+	int r = filter_call_add(c, SCMP_SYS(tgkill));
 
 	for (size_t i = 0; i < ARRAY_SIZE(allowed) && r == 0; i++)
 		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
@@ -343,10 +321,7 @@ static int disk_add(scmp_filter_ctx c)
 		r = device_add(c);
 	if (r == 0)
 		r = filter_calls_add(c, SCMP_ACT_ALLOW, calls_disk, ARRAY_SIZE(calls_disk));
-	if (r == 0) /* to the peer, to no address */
-		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 1,
-				     SCMP_A4(SCMP_CMP_EQ, 0));
-	return r;
+	return r ? r : filter_call_add(c, SCMP_SYS(sendto));
 }
 
 int filter_process_fill(scmp_filter_ctx c, enum sandbox_kind kind)
