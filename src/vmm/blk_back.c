@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * blk_back.c - what a virtual disk keeps its bytes in: ranges, one file, nothing
+ * blk_back.c - what a virtual disk keeps its bytes in: the checks, and one file
  * #syscalls:disk fallocate fdatasync preadv pwritev
  */
 #include "blk_back.h"
@@ -19,44 +19,18 @@ struct blk_raw {
 
 static const uint8_t zeros[ZERO_PIECE];
 
-static int change_check(const struct blk_back *b, uint64_t off, uint64_t len)
+int blk_run(struct blk_back *b, const struct blk_io *io)
 {
-	if (b->is_readonly)
+	const bool has_data = io->op == BLK_OP_READ || io->op == BLK_OP_WRITE;
+
+	if (io->op == BLK_OP_FLUSH)
+		return b->is_readonly ? 0 : b->ops->run(b, io);
+	if (b->is_readonly && io->op != BLK_OP_READ)
 		return -EROFS;
-	return range_fits(off, len, b->size) ? 0 : -EINVAL;
-}
-
-int blk_read(struct blk_back *b, const struct iovec *iov, int n, uint64_t off)
-{
-	if (!range_fits(off, iov_size(iov, n), b->size))
+	if (!range_fits(io->off, io->len, b->size) ||
+	    (has_data && iov_size(io->iov, io->n_iov) != io->len))
 		return -EINVAL;
-	return b->ops->preadv(b, iov, n, off);
-}
-
-int blk_write(struct blk_back *b, const struct iovec *iov, int n, uint64_t off)
-{
-	int rc = change_check(b, off, iov_size(iov, n));
-
-	return rc < 0 ? rc : b->ops->pwritev(b, iov, n, off);
-}
-
-int blk_flush(struct blk_back *b)
-{
-	return b->is_readonly ? 0 : b->ops->flush(b);
-}
-
-int blk_zero(struct blk_back *b, uint64_t off, uint64_t len, bool may_unmap)
-{
-	int rc = change_check(b, off, len);
-
-	return rc < 0 || len == 0 ? rc : b->ops->zero(b, off, len, may_unmap);
-}
-
-int blk_discard(struct blk_back *b, uint64_t off, uint64_t len)
-{
-	int rc = change_check(b, off, len);
-
-	return rc < 0 || len == 0 ? rc : b->ops->discard(b, off, len);
+	return io->len > 0 ? b->ops->run(b, io) : 0;
 }
 
 bool blk_in_file(const struct blk_back *b, uint64_t off, uint64_t len, int *ret_fd,
@@ -87,79 +61,69 @@ static int raw_fd(const struct blk_back *b)
 	return ((const struct blk_raw *)b)->fd;
 }
 
-static int raw_io(struct blk_back *b, enum iov_direction dir, const struct iovec *iov, int n,
-		  uint64_t off)
+static int raw_io(int fd, enum iov_direction dir, const struct blk_io *io)
 {
-	ssize_t done = iov_file(raw_fd(b), dir, iov, n, off);
+	ssize_t done = iov_file(fd, dir, io->iov, io->n_iov, io->off);
 
 	if (done < 0)
 		return (int)done;
-	return (size_t)done == iov_size(iov, n) ? 0 : -EIO;
+	return (uint64_t)done == io->len ? 0 : -EIO;
 }
 
-static int raw_preadv(struct blk_back *b, const struct iovec *iov, int n, uint64_t off)
-{
-	return raw_io(b, IOV_READ, iov, n, off);
-}
-
-static int raw_pwritev(struct blk_back *b, const struct iovec *iov, int n, uint64_t off)
-{
-	return raw_io(b, IOV_WRITE, iov, n, off);
-}
-
-static int raw_flush(struct blk_back *b)
-{
-	return fdatasync(raw_fd(b)) < 0 ? -errno : 0;
-}
-
-static int raw_allocate(struct blk_back *b, int mode, uint64_t off, uint64_t len)
-{
-	int rc;
-
-	do {
-		rc = fallocate(raw_fd(b), mode | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len);
-	} while (rc < 0 && errno == EINTR);
-	return rc < 0 ? -errno : 0;
-}
-
-static int raw_write_zeros(struct blk_back *b, uint64_t off, uint64_t len)
+static int zeros_write(int fd, uint64_t off, uint64_t len)
 {
 	struct iovec iov[ZERO_IOV];
 
 	while (len > 0) {
-		uint64_t done = 0;
-		int n, rc;
+		struct blk_io io = { .iov = iov, .off = off };
+		int rc;
 
-		for (n = 0; n < ZERO_IOV && done < len; n++) {
-			iov[n] = (struct iovec){ (void *)(uintptr_t)zeros,
-						 MIN_OF(len - done, ZERO_PIECE) };
-			done += iov[n].iov_len;
+		for (; io.n_iov < ZERO_IOV && io.len < len; io.n_iov++) {
+			iov[io.n_iov] = (struct iovec){ (void *)(uintptr_t)zeros,
+							MIN_OF(len - io.len, ZERO_PIECE) };
+			io.len += iov[io.n_iov].iov_len;
 		}
-		rc = raw_pwritev(b, iov, n, off);
+		rc = raw_io(fd, IOV_WRITE, &io);
 		if (rc < 0)
 			return rc;
-		off += done;
-		len -= done;
+		off += io.len;
+		len -= io.len;
 	}
 	return 0;
 }
 
-static int raw_zero(struct blk_back *b, uint64_t off, uint64_t len, bool may_unmap)
+/* Some file systems know one of the two, or none; block devices want whole blocks. A discard is
+ * only a hint. */
+static int raw_clear(int fd, const struct blk_io *io)
 {
-	int mode = may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
-	int rc = raw_allocate(b, mode, off, len);
+	const bool keeps_space = io->op == BLK_OP_ZERO && !io->may_unmap;
+	const int mode = keeps_space ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE;
+	int rc;
 
-	/* Some file systems know one of the two, or none; block devices want whole blocks. */
-	if (rc == -EOPNOTSUPP || rc == -EINVAL || rc == -ENOSYS)
-		return raw_write_zeros(b, off, len);
-	return rc;
+	do {
+		rc = fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)io->off, (off_t)io->len);
+	} while (rc < 0 && errno == EINTR);
+	if (rc == 0)
+		return 0;
+	if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	return io->op == BLK_OP_ZERO ? zeros_write(fd, io->off, io->len) : 0;
 }
 
-static int raw_discard(struct blk_back *b, uint64_t off, uint64_t len)
+static int raw_run(struct blk_back *b, const struct blk_io *io)
 {
-	int rc = raw_allocate(b, FALLOC_FL_PUNCH_HOLE, off, len);
-
-	return rc == -EOPNOTSUPP || rc == -EINVAL || rc == -ENOSYS ? 0 : rc; /* only a hint */
+	switch (io->op) {
+	case BLK_OP_READ:
+		return raw_io(raw_fd(b), IOV_READ, io);
+	case BLK_OP_WRITE:
+		return raw_io(raw_fd(b), IOV_WRITE, io);
+	case BLK_OP_FLUSH:
+		return fdatasync(raw_fd(b)) < 0 ? -errno : 0;
+	case BLK_OP_ZERO:
+	case BLK_OP_DISCARD:
+		return raw_clear(raw_fd(b), io);
+	}
+	return -EINVAL;
 }
 
 static int raw_extent(const struct blk_back *b, uint64_t off, int *ret_fd, uint64_t *ret_file_off,
@@ -181,8 +145,7 @@ static void raw_free(struct blk_back *b)
 
 int blk_back_raw(int fd, uint64_t size, bool is_readonly, struct blk_back **ret, struct err *e)
 {
-	static const struct blk_back_ops ops = { raw_preadv,  raw_pwritev, raw_flush, raw_zero,
-						 raw_discard, raw_extent,  raw_free };
+	static const struct blk_back_ops ops = { raw_run, raw_extent, raw_free };
 	struct blk_raw *raw;
 
 	if (fd < 0 || size == 0 || size % BLK_SECTOR != 0 || size > INT64_MAX)
@@ -190,77 +153,8 @@ int blk_back_raw(int fd, uint64_t size, bool is_readonly, struct blk_back **ret,
 	raw = calloc(1, sizeof(*raw));
 	if (!raw)
 		return err_set(e, ENOMEM, "disk");
-	raw->back = (struct blk_back){ &ops, size, is_readonly };
+	raw->back = (struct blk_back){ &ops, size, is_readonly, false };
 	raw->fd = fd;
 	*ret = &raw->back;
-	return 0;
-}
-
-/* ---- nothing ------------------------------------------------------------------------------- */
-
-/* A drive whose disk will be given to it later may be one that is written to: not yet. */
-static int empty_pwritev(struct blk_back *b, const struct iovec *iov, int n, uint64_t off)
-{
-	(void)b, (void)iov, (void)n, (void)off;
-	return -EIO;
-}
-
-static int empty_zero(struct blk_back *b, uint64_t off, uint64_t len, bool may_unmap)
-{
-	(void)b, (void)off, (void)len, (void)may_unmap;
-	return -EIO;
-}
-
-static int empty_discard(struct blk_back *b, uint64_t off, uint64_t len)
-{
-	(void)b, (void)off, (void)len;
-	return -EIO;
-}
-
-static int empty_flush(struct blk_back *b)
-{
-	(void)b;
-	return 0;
-}
-
-static int empty_preadv(struct blk_back *b, const struct iovec *iov, int n, uint64_t off)
-{
-	(void)b;
-	(void)off;
-	iov_zero(iov, n, 0);
-	return 0;
-}
-
-static int empty_extent(const struct blk_back *b, uint64_t off, int *ret_fd, uint64_t *ret_file_off,
-			uint64_t *ret_len)
-{
-	(void)b;
-	(void)off;
-	(void)ret_fd;
-	(void)ret_file_off;
-	(void)ret_len;
-	return -ENOENT;
-}
-
-static void empty_free(struct blk_back *b)
-{
-	free(b);
-}
-
-int blk_back_empty(bool is_readonly, struct blk_back **ret, struct err *e)
-{
-	static const struct blk_back_ops ops = { .preadv = empty_preadv,
-						 .pwritev = empty_pwritev,
-						 .flush = empty_flush,
-						 .zero = empty_zero,
-						 .discard = empty_discard,
-						 .raw_extent = empty_extent,
-						 .free = empty_free };
-	struct blk_back *b = calloc(1, sizeof(*b));
-
-	if (!b)
-		return err_set(e, ENOMEM, "disk");
-	*b = (struct blk_back){ &ops, BLK_SECTOR, is_readonly, true };
-	*ret = b;
 	return 0;
 }

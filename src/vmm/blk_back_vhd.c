@@ -19,50 +19,33 @@ struct blk_vhd {
 	atomic_bool has_failed;
 };
 
-static int vhd_result(struct blk_back *b, int rc, const struct vhd_err *ve)
+/* Zeros never take space in a VHD where that can be: `may_unmap` makes no difference. */
+static int request_run(struct vhd *v, const struct blk_io *io, struct vhd_err *ve)
+{
+	switch (io->op) {
+	case BLK_OP_READ:
+		return vhd_readv(v, io->iov, io->n_iov, io->off, ve);
+	case BLK_OP_WRITE:
+		return vhd_writev(v, io->iov, io->n_iov, io->off, ve);
+	case BLK_OP_FLUSH:
+		return vhd_flush(v, ve);
+	case BLK_OP_ZERO:
+		return vhd_zero(v, io->len, io->off, ve);
+	case BLK_OP_DISCARD:
+		return vhd_discard(v, io->len, io->off, ve);
+	}
+	return -EINVAL;
+}
+
+static int back_vhd_run(struct blk_back *b, const struct blk_io *io)
 {
 	struct blk_vhd *d = (struct blk_vhd *)b;
+	struct vhd_err ve = { 0 };
+	int rc = request_run(d->v, io, &ve);
 
 	if (rc < 0 && !atomic_exchange(&d->has_failed, true))
-		log_warn("disk: %s", ve->msg);
-	return rc < 0 ? rc : 0;
-}
-
-static int back_vhd_preadv(struct blk_back *b, const struct iovec *iov, int n, uint64_t off)
-{
-	struct vhd_err ve;
-
-	return vhd_result(b, vhd_readv(((struct blk_vhd *)b)->v, iov, n, off, &ve), &ve);
-}
-
-static int back_vhd_pwritev(struct blk_back *b, const struct iovec *iov, int n, uint64_t off)
-{
-	struct vhd_err ve;
-
-	return vhd_result(b, vhd_writev(((struct blk_vhd *)b)->v, iov, n, off, &ve), &ve);
-}
-
-static int back_vhd_flush(struct blk_back *b)
-{
-	struct vhd_err ve;
-
-	return vhd_result(b, vhd_flush(((struct blk_vhd *)b)->v, &ve), &ve);
-}
-
-/* Zeros never take space in a VHD where that can be: `may_unmap` makes no difference. */
-static int back_vhd_zero(struct blk_back *b, uint64_t off, uint64_t len, bool may_unmap)
-{
-	struct vhd_err ve;
-
-	(void)may_unmap;
-	return vhd_result(b, vhd_zero(((struct blk_vhd *)b)->v, len, off, &ve), &ve);
-}
-
-static int back_vhd_discard(struct blk_back *b, uint64_t off, uint64_t len)
-{
-	struct vhd_err ve;
-
-	return vhd_result(b, vhd_discard(((struct blk_vhd *)b)->v, len, off, &ve), &ve);
+		log_warn("disk: %s", ve.msg);
+	return MIN_OF(rc, 0);
 }
 
 static void back_vhd_free(struct blk_back *b)
@@ -77,14 +60,7 @@ static void back_vhd_free(struct blk_back *b)
 
 int blk_back_vhd(struct vhd *v, bool is_readonly, struct blk_back **ret, struct err *e)
 {
-	static const struct blk_back_ops ops = {
-		.preadv = back_vhd_preadv,
-		.pwritev = back_vhd_pwritev,
-		.flush = back_vhd_flush,
-		.zero = back_vhd_zero,
-		.discard = back_vhd_discard,
-		.free = back_vhd_free,
-	};
+	static const struct blk_back_ops ops = { .run = back_vhd_run, .free = back_vhd_free };
 	struct blk_vhd *d;
 	uint64_t size = vhd_size(v);
 
@@ -93,7 +69,7 @@ int blk_back_vhd(struct vhd *v, bool is_readonly, struct blk_back **ret, struct 
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return err_set(e, ENOMEM, "disk");
-	d->back = (struct blk_back){ &ops, size, is_readonly };
+	d->back = (struct blk_back){ &ops, size, is_readonly, false };
 	d->v = v;
 	*ret = &d->back;
 	return 0;

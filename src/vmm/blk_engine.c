@@ -61,7 +61,7 @@ static unsigned int ring_reap(struct blk_engine *eng)
 
 	while (eng->has_ring && n < eng->depth && io_uring_peek_cqe(&eng->ring, &cqe) == 0) {
 		struct blk_request *r = io_uring_cqe_get_data(cqe);
-		bool is_whole = cqe->res >= 0 && (uint64_t)cqe->res == r->len;
+		bool is_whole = cqe->res >= 0 && (uint64_t)cqe->res == r->io.len;
 
 		io_uring_cqe_seen(&eng->ring, cqe);
 		n++;
@@ -218,21 +218,22 @@ void blk_engine_free(struct blk_engine *eng)
 /* False when it is nothing for the ring. */
 static bool ring_stage(struct blk_engine *eng, struct blk_request *r)
 {
+	const struct blk_io *io = &r->io;
 	struct io_uring_sqe *sqe;
 	uint64_t file_off;
 	int fd;
 
-	if (!eng->is_ring_taken || (r->op != BLK_OP_READ && r->op != BLK_OP_WRITE) ||
-	    (r->op == BLK_OP_WRITE && r->back->is_readonly) ||
-	    !blk_in_file(r->back, r->off, r->len, &fd, &file_off))
+	if (!eng->is_ring_taken || (io->op != BLK_OP_READ && io->op != BLK_OP_WRITE) ||
+	    (io->op == BLK_OP_WRITE && r->back->is_readonly) ||
+	    !blk_in_file(r->back, io->off, io->len, &fd, &file_off))
 		return false;
 	sqe = io_uring_get_sqe(&eng->ring);
 	if (!sqe)
 		return false;
-	if (r->op == BLK_OP_READ)
-		io_uring_prep_readv(sqe, fd, r->iov, (unsigned int)r->n_iov, file_off);
+	if (io->op == BLK_OP_READ)
+		io_uring_prep_readv(sqe, fd, io->iov, (unsigned int)io->n_iov, file_off);
 	else
-		io_uring_prep_writev(sqe, fd, r->iov, (unsigned int)r->n_iov, file_off);
+		io_uring_prep_writev(sqe, fd, io->iov, (unsigned int)io->n_iov, file_off);
 	io_uring_sqe_set_data(sqe, r);
 	blk_list_add(&eng->staged, r);
 	return true;

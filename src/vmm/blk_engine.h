@@ -20,14 +20,8 @@
 
 #define BLK_ENGINE_DEPTH_MAX 256U
 
-enum blk_op { BLK_OP_READ, BLK_OP_WRITE, BLK_OP_FLUSH, BLK_OP_ZERO, BLK_OP_DISCARD };
-
 struct blk_request {
-	enum blk_op op;
-	bool may_unmap;          /* BLK_OP_ZERO */
-	const struct iovec *iov; /* READ, WRITE; it and the buffers stay until done() */
-	int n_iov;               /* at most BLK_IOV_MAX */
-	uint64_t off, len;       /* READ, WRITE: len is that of all buffers */
+	struct blk_io io; /* its buffers stay until done() */
 	/* It has ended: 0 or -errno. It belongs to the caller again, who may submit it, or others;
 	 * but not drain. */
 	void (*done)(void *arg, int rc);

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 
 void blk_list_add(struct blk_list *l, struct blk_request *r)
 {
@@ -34,35 +35,16 @@ struct blk_request *blk_list_take(struct blk_list *l)
 	return r;
 }
 
-static int request_run(const struct blk_request *r)
-{
-	switch (r->op) {
-	case BLK_OP_READ:
-		return blk_read(r->back, r->iov, r->n_iov, r->off);
-	case BLK_OP_WRITE:
-		return blk_write(r->back, r->iov, r->n_iov, r->off);
-	case BLK_OP_FLUSH:
-		return blk_flush(r->back);
-	case BLK_OP_ZERO:
-		return blk_zero(r->back, r->off, r->len, r->may_unmap);
-	case BLK_OP_DISCARD:
-		return blk_discard(r->back, r->off, r->len);
-	}
-	return -EINVAL;
-}
-
 static void done_add(struct blk_workers *w, struct blk_request *r)
 {
-	uint64_t one = 1;
 	bool is_first;
 
 	pthread_mutex_lock(&w->lock);
 	is_first = !w->done.first;
 	blk_list_add(&w->done, r);
 	pthread_mutex_unlock(&w->lock);
-	/* It can only fail when 2^64 - 2 are pending: then the reader is told anyway. */
-	if (is_first && write(w->event_fd, &one, sizeof(one)) < 0)
-		return;
+	if (is_first)
+		(void)eventfd_write(w->event_fd, 1); /* full: it is readable already */
 }
 
 static struct blk_request *todo_wait(struct blk_workers *w)
@@ -85,7 +67,7 @@ static void *worker_main(void *arg)
 	int rc = w->begin ? w->begin(&e) : 0;
 
 	while ((r = todo_wait(w))) {
-		r->rc = rc < 0 ? rc : request_run(r);
+		r->rc = rc < 0 ? rc : blk_run(r->back, &r->io);
 		done_add(w, r);
 	}
 	return NULL;
@@ -142,7 +124,7 @@ void blk_workers_stop(struct blk_workers *w)
 void blk_workers_add(struct blk_workers *w, struct blk_request *r)
 {
 	if (r->back->is_instant) {
-		r->rc = request_run(r);
+		r->rc = blk_run(r->back, &r->io);
 		done_add(w, r);
 		return;
 	}

@@ -38,7 +38,7 @@ void blk_workers_init(struct blk_workers *w, int event_fd);
 must_check int blk_workers_start(struct blk_workers *w, blk_thread_fn *begin, struct err *e);
 void blk_workers_stop(struct blk_workers *w); /* no request may be left */
 
-/* Run `r->op` on `r->back`; the result is r->rc. Any thread. */
+/* Run `r->io` on `r->back`; the result is r->rc. Any thread. */
 void blk_workers_add(struct blk_workers *w, struct blk_request *r);
 /* All that are done since the last call. Any thread. */
 struct blk_list blk_workers_take(struct blk_workers *w);

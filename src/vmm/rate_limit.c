@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "cleanup.h"
+#include "loop.h"
 
 #define NS_PER_S   1000000000ULL
 #define AMOUNT_MAX (INT64_MAX / 4)
@@ -76,15 +77,19 @@ uint64_t rate_limit_wait(struct rate_limit *r, uint64_t now_ns)
 	return MAX_OF(bucket_wait(&r->bytes), bucket_wait(&r->ops));
 }
 
+void rate_limit_charge(struct rate_limit *r, uint64_t bytes)
+{
+	bucket_take(&r->bytes, bytes);
+	bucket_take(&r->ops, 1);
+}
+
 uint64_t rate_limit_take(struct rate_limit *r, uint64_t bytes, uint64_t now_ns)
 {
 	uint64_t wait = rate_limit_wait(r, now_ns);
 
-	if (wait != 0)
-		return wait;
-	bucket_take(&r->bytes, bytes);
-	bucket_take(&r->ops, 1);
-	return 0;
+	if (wait == 0)
+		rate_limit_charge(r, bytes);
+	return wait;
 }
 
 uint64_t rate_limit_now(void)
@@ -100,4 +105,13 @@ uint32_t rate_limit_ms(uint64_t wait_ns)
 	uint64_t ms = wait_ns / 1000000 + 1;
 
 	return (uint32_t)MIN_OF(ms, (uint64_t)WAIT_MAX_S * 1000);
+}
+
+bool rate_limit_stops(struct rate_limit *r, struct loop_timer *again)
+{
+	uint64_t wait_ns = rate_limit_is_on(r) ? rate_limit_wait(r, rate_limit_now()) : 0;
+
+	if (wait_ns > 0)
+		loop_timer_arm(again, rate_limit_ms(wait_ns));
+	return wait_ns > 0;
 }

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct loop_timer;
+
 struct rate_limit_options {              /* all zero: no limit */
 	uint64_t bytes_per_s, ops_per_s; /* 0: no limit of that kind */
 	uint64_t bytes_burst, ops_burst; /* done at once after a rest; 0: what a second gives */
@@ -42,11 +44,17 @@ static inline bool rate_limit_is_on(const struct rate_limit *r)
  * large it is. */
 uint64_t rate_limit_wait(struct rate_limit *r, uint64_t now_ns);
 
+/* Take one operation of `bytes`, for which there was nothing to wait. */
+void rate_limit_charge(struct rate_limit *r, uint64_t bytes);
+
 /* One operation of `bytes`: 0, and it is taken; or the ns to wait, and nothing is taken. */
 uint64_t rate_limit_take(struct rate_limit *r, uint64_t bytes, uint64_t now_ns);
 
 /* CLOCK_MONOTONIC; and what a loop's timer is armed with to wait that long, at least 1. */
 uint64_t rate_limit_now(void);
 uint32_t rate_limit_ms(uint64_t wait_ns);
+
+/* Whether the next operation has to wait now; the timer, armed here, says for how long. */
+bool rate_limit_stops(struct rate_limit *r, struct loop_timer *again);
 
 #endif

@@ -133,8 +133,8 @@ static void slot_done(void *arg, int rc)
 	if (rc < 0 && !b->has_failed) {
 		b->has_failed = true; /* the guest could fill a log else */
 		log_warn("disk %.20s: request %d of %llu bytes at %llu: %s", b->disk.serial,
-			 (int)s->plan.op, (unsigned long long)s->plan.len,
-			 (unsigned long long)s->plan.off, strerror(-rc));
+			 (int)s->plan.io.op, (unsigned long long)s->plan.io.len,
+			 (unsigned long long)s->plan.io.off, strerror(-rc));
 	}
 	slot_answer(s, (uint8_t)(rc < 0 ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK));
 }
@@ -142,18 +142,8 @@ static void slot_done(void *arg, int rc)
 static void slot_run(struct blk_slot *s)
 {
 	struct virtio_blk *b = s->disk;
-	const struct blk_plan *p = &s->plan;
 
-	s->request = (struct blk_request){
-		.op = p->op,
-		.may_unmap = p->may_unmap,
-		.iov = p->iov,
-		.n_iov = p->n_iov,
-		.off = p->off,
-		.len = p->len,
-		.done = slot_done,
-		.arg = s,
-	};
+	s->request = (struct blk_request){ .io = s->plan.io, .done = slot_done, .arg = s };
 	s->owner = SLOT_ENGINE;
 	if (blk_engine_submit(b->engine, &s->request) < 0)
 		slot_done(s, -EIO); /* cannot be: as many slots as its depth */
@@ -163,12 +153,13 @@ static void slot_run(struct blk_slot *s)
 
 static void limit_charge(struct virtio_blk *b, const struct blk_plan *p)
 {
-	bool has_data = p->kind == BLK_PLAN_RUN && (p->op == BLK_OP_READ || p->op == BLK_OP_WRITE);
+	const enum blk_op op = p->io.op;
+	bool has_data = p->kind == BLK_PLAN_RUN && (op == BLK_OP_READ || op == BLK_OP_WRITE);
 
 	if (has_data)
-		__atomic_add_fetch(p->op == BLK_OP_READ ? &b->n_reads : &b->n_writes, 1,
+		__atomic_add_fetch(op == BLK_OP_READ ? &b->n_reads : &b->n_writes, 1,
 				   __ATOMIC_RELAXED);
-	(void)rate_limit_take(&b->limit, has_data ? p->len : 0, b->limit.last_ns);
+	rate_limit_charge(&b->limit, has_data ? p->io.len : 0);
 }
 
 static void slot_begin(struct virtio_blk *b, struct blk_slot *s)
@@ -189,28 +180,14 @@ static void slot_begin(struct virtio_blk *b, struct blk_slot *s)
 	}
 }
 
-/* Whether a rate limit forbids the next request; the timer then runs. */
-static bool limit_stops(struct virtio_blk *b)
-{
-	uint64_t wait;
-
-	if (!rate_limit_is_on(&b->limit))
-		return false;
-	wait = rate_limit_wait(&b->limit, rate_limit_now());
-	if (wait == 0)
-		return false;
-	b->is_limited = true;
-	loop_timer_arm(b->timer, rate_limit_ms(wait));
-	return true;
-}
-
 /* Begin one request; false when that is all for now. */
 static bool serve_one(struct virtio_blk *b)
 {
 	struct virtq *q = &b->dev.queues[0];
 	struct blk_slot *s;
 
-	if (limit_stops(b))
+	b->is_limited = rate_limit_stops(&b->limit, b->timer);
+	if (b->is_limited)
 		return false;
 	s = slot_take(b);
 	if (!s) {
@@ -469,7 +446,7 @@ void virtio_blk_counts(struct virtio_device *d, uint64_t *io_reads, uint64_t *io
 
 int virtio_blk_sync(struct virtio_device *d, struct err *e)
 {
-	int rc = blk_flush(blk_of(d)->back);
+	int rc = blk_run(blk_of(d)->back, &(struct blk_io){ .op = BLK_OP_FLUSH });
 
 	return rc < 0 ? err_set(e, -rc, "flush a disk") : 0;
 }

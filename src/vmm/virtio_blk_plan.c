@@ -35,36 +35,20 @@ static void answer(struct blk_plan *p, uint8_t status, uint32_t written)
 static void run(struct blk_plan *p, enum blk_op op)
 {
 	p->kind = BLK_PLAN_RUN;
-	p->op = op;
+	p->io.op = op;
 }
 
 /* Take the last byte from the writable buffers. */
 static uint8_t *status_take(struct virtq_chain *c)
 {
-	for (unsigned int i = c->n_in; i-- > 0;) {
-		struct iovec *v = &c->iov[c->n_out + i];
+	struct iovec *last;
 
-		if (v->iov_len == 0)
-			continue;
-		v->iov_len--;
-		c->len_in--;
-		return (uint8_t *)v->iov_base + v->iov_len;
-	}
-	return NULL;
-}
-
-/* Drop `len` bytes from the front of the readable buffers. */
-static void header_drop(struct virtq_chain *c, size_t len)
-{
-	for (unsigned int i = 0; i < c->n_out && len > 0; i++) {
-		struct iovec *v = &c->iov[i];
-		size_t part = MIN_OF(len, v->iov_len);
-
-		v->iov_base = (char *)v->iov_base + part;
-		v->iov_len -= part;
-		len -= part;
-		c->len_out -= part;
-	}
+	if (c->n_in == 0)
+		return NULL;
+	last = &c->iov[c->n_out + c->n_in - 1];
+	last->iov_len--;
+	c->len_in--;
+	return (uint8_t *)last->iov_base + last->iov_len;
 }
 
 /* I1: sets off and len. */
@@ -72,16 +56,17 @@ static bool range_set(struct blk_plan *p, const struct blk_disk *disk, uint64_t 
 {
 	if (!range_fits(sector, n, disk->sectors))
 		return false;
-	p->off = sector * BLK_SECTOR;
-	p->len = n * BLK_SECTOR;
+	p->io.off = sector * BLK_SECTOR;
+	p->io.len = n * BLK_SECTOR;
 	return true;
 }
 
-static void plan_io(struct blk_plan *p, const struct virtq_chain *c, const struct blk_disk *disk,
+static void plan_io(struct blk_plan *p, struct virtq_chain *c, const struct blk_disk *disk,
 		    uint64_t sector, enum blk_op op)
 {
 	bool is_read = op == BLK_OP_READ;
-	uint64_t len = is_read ? c->len_in : c->len_out;
+	uint64_t len = is_read ? c->len_in : c->len_out - HEADER_SIZE;
+	struct iovec *iov = is_read ? c->iov + c->n_out : c->iov;
 
 	if (!is_read && disk->is_readonly) {
 		answer(p, VIRTIO_BLK_S_IOERR, 0);
@@ -96,8 +81,9 @@ static void plan_io(struct blk_plan *p, const struct virtq_chain *c, const struc
 		answer(p, VIRTIO_BLK_S_OK, 0);
 		return;
 	}
-	p->iov = is_read ? c->iov + c->n_out : c->iov;
-	p->n_iov = is_read ? c->n_in : c->n_out;
+	p->io.iov = iov;
+	p->io.n_iov =
+		iov_cut(iov, is_read ? c->n_in : c->n_out, is_read ? 0 : HEADER_SIZE, len, iov);
 	p->written = is_read ? (uint32_t)len : 0;
 	run(p, op);
 }
@@ -124,8 +110,8 @@ static void plan_segment(struct blk_plan *p, const struct virtq_chain *c,
 	uint8_t raw[SEGMENT_SIZE];
 	uint32_t n, flags;
 
-	if (disk->is_readonly || c->len_out != sizeof(raw) ||
-	    virtq_chain_read(c, 0, raw, sizeof(raw)) != sizeof(raw)) {
+	if (disk->is_readonly || c->len_out != HEADER_SIZE + sizeof(raw) ||
+	    virtq_chain_read(c, HEADER_SIZE, raw, sizeof(raw)) != sizeof(raw)) {
 		answer(p, VIRTIO_BLK_S_IOERR, 0);
 		return;
 	}
@@ -139,10 +125,10 @@ static void plan_segment(struct blk_plan *p, const struct virtq_chain *c,
 		answer(p, VIRTIO_BLK_S_OK, 0);
 	else
 		run(p, op);
-	p->may_unmap = flags & SEGMENT_UNMAP;
+	p->io.may_unmap = flags & SEGMENT_UNMAP;
 }
 
-static void plan_type(struct blk_plan *p, const struct virtq_chain *c, const struct blk_disk *disk,
+static void plan_type(struct blk_plan *p, struct virtq_chain *c, const struct blk_disk *disk,
 		      const uint8_t *header)
 {
 	switch (get_le32(header)) {
@@ -181,6 +167,5 @@ void blk_plan_make(struct blk_plan *p, struct virtq_chain *c, const struct blk_d
 		answer(p, VIRTIO_BLK_S_IOERR, 0);
 		return;
 	}
-	header_drop(c, sizeof(header));
 	plan_type(p, c, disk, header);
 }

@@ -28,7 +28,7 @@ struct blk_disk { /* what requests are checked against */
 enum blk_plan_kind {
 	BLK_PLAN_DROP,   /* there is no byte for a status: nothing can be said */
 	BLK_PLAN_ANSWER, /* it is done, or refused: `status` says */
-	BLK_PLAN_RUN,    /* run `op`; then the status depends on how that went */
+	BLK_PLAN_RUN,    /* run `io`; then the status depends on how that went */
 };
 
 struct blk_plan {
@@ -36,11 +36,7 @@ struct blk_plan {
 	uint8_t *status_byte; /* in guest memory */
 	uint8_t status;
 	uint32_t written; /* bytes of data that the driver finds written when all went well */
-	enum blk_op op;
-	bool may_unmap;
-	const struct iovec *iov; /* points into the chain */
-	int n_iov;
-	uint64_t off, len;
+	struct blk_io io; /* its buffers are the chain's */
 };
 
 /* Look at the chain once. Its buffers are cut to what is data, so it must live as long as the plan

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "fdio.h"
+#include "iov.h"
 #include "loop.h"
 #include "virtio_console_internal.h"
 
@@ -70,26 +71,14 @@ void console_port_watch(struct console_port *p)
 		console_port_hang_up(p); /* out of memory: better than a port that hangs */
 }
 
-/* Leave out the first `off` bytes of the readable buffers. */
-static void chain_skip(struct virtq_chain *c, size_t off)
-{
-	for (unsigned int i = 0; i < c->n_out; i++) {
-		size_t n = MIN_OF(off, c->iov[i].iov_len);
-
-		c->iov[i].iov_base = (uint8_t *)c->iov[i].iov_base + n;
-		c->iov[i].iov_len -= n;
-		off -= n;
-	}
-}
-
+/* `c`'s buffers become those that are left. */
 static ssize_t port_write(const struct console_port *p, struct virtq_chain *c)
 {
-	struct msghdr m = { .msg_iov = c->iov, .msg_iovlen = c->n_out };
+	int n = iov_cut(c->iov, c->n_out, p->tx_off, SIZE_MAX, c->iov);
+	struct msghdr m = { .msg_iov = c->iov, .msg_iovlen = (size_t)n };
 
-	chain_skip(c, p->tx_off);
-	if (p->is_socket)
-		return sendmsg(p->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-	return writev(p->fd, c->iov, c->n_out);
+	return p->is_socket ? sendmsg(p->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT)
+			    : writev(p->fd, c->iov, n);
 }
 
 /* Whether the request is done with: its bytes were sent, or nobody wants them. */

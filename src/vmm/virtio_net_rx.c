@@ -215,27 +215,14 @@ static int frame_scatter(struct virtio_net *n, struct net_frame *f)
 	return 1;
 }
 
-static bool is_limited(struct virtio_net *n)
-{
-	uint64_t wait_ns;
-
-	if (!rate_limit_is_on(&n->rx.limit))
-		return false;
-	wait_ns = rate_limit_wait(&n->rx.limit, rate_limit_now());
-	if (wait_ns == 0)
-		return false;
-	n->rx.is_limited = true;
-	loop_timer_arm(n->rx.again, rate_limit_ms(wait_ns));
-	return true;
-}
-
 /* One frame; false when there is no more to do now. */
 static bool frame_to_guest(struct virtio_net *n)
 {
 	struct net_frame f;
 	int rc;
 
-	if (is_limited(n) || !frame_get(n, &f))
+	n->rx.is_limited = rate_limit_stops(&n->rx.limit, n->rx.again);
+	if (n->rx.is_limited || !frame_get(n, &f))
 		return false;
 	rc = frame_scatter(n, &f);
 	if (rc == 0)
@@ -243,9 +230,8 @@ static bool frame_to_guest(struct virtio_net *n)
 	if (rc == 0 || n->dev.queues[NET_QUEUE_RX].is_broken)
 		return false;
 	n->rx.start += f.taken; /* also when it is dropped: it does not fit, and never will */
-	if (rc > 0 && rate_limit_is_on(&n->rx.limit) &&
-	    rate_limit_take(&n->rx.limit, f.len, rate_limit_now()) != 0)
-		assert(0); /* is_limited() has just said so */
+	if (rc > 0)
+		rate_limit_charge(&n->rx.limit, f.len);
 	return true;
 }
 

@@ -10,9 +10,9 @@
  * Memory: none allocated.
  * #syscalls:vmm sendmsg sendto writev
  */
-#include <assert.h>
 #include <sys/socket.h>
 
+#include "iov.h"
 #include "loop.h"
 #include "virtio_net_internal.h"
 
@@ -64,20 +64,9 @@ static void rest_keep(struct net_tx *tx, const struct virtq_chain *c, const uint
  * offloads are offered to a stream's driver. */
 static unsigned int stream_iov(const struct virtq_chain *c, uint8_t *length, struct iovec *iov)
 {
-	size_t skip = NET_HDR_SIZE;
-	unsigned int n = 1;
-
 	put_be32(length, (uint32_t)(c->len_out - NET_HDR_SIZE));
 	iov[0] = (struct iovec){ length, NET_LENGTH_SIZE };
-	for (unsigned int i = 0; i < c->n_out; i++) {
-		size_t cut = MIN_OF(skip, c->iov[i].iov_len);
-
-		skip -= cut;
-		if (cut < c->iov[i].iov_len)
-			iov[n++] = (struct iovec){ (uint8_t *)c->iov[i].iov_base + cut,
-						   c->iov[i].iov_len - cut };
-	}
-	return n;
+	return 1U + (unsigned int)iov_cut(c->iov, c->n_out, NET_HDR_SIZE, SIZE_MAX, iov + 1);
 }
 
 /* Whether the frame is done with: sent, kept or dropped. */
@@ -112,33 +101,19 @@ static bool frame_send(struct virtio_net *n, const struct virtq_chain *c)
 	return n->kind == NET_TAP ? tap_send(n, c) : stream_send(n, c);
 }
 
-static bool is_limited(struct virtio_net *n)
-{
-	uint64_t wait_ns;
-
-	if (!rate_limit_is_on(&n->tx.limit))
-		return false;
-	wait_ns = rate_limit_wait(&n->tx.limit, rate_limit_now());
-	if (wait_ns > 0)
-		loop_timer_arm(n->tx.again, rate_limit_ms(wait_ns));
-	return wait_ns > 0;
-}
-
 /* One frame; false when there is no more to do now. */
 static bool frame_from_guest(struct virtio_net *n, struct virtq *q)
 {
 	struct virtq_chain chain;
 
-	if (is_limited(n) || virtq_pop(q, &chain) <= 0)
+	if (rate_limit_stops(&n->tx.limit, n->tx.again) || virtq_pop(q, &chain) <= 0)
 		return false;
 	if (!frame_send(n, &chain)) {
 		virtq_unpop(q, 1); /* I1 */
 		n->tx.is_blocked = true;
 		return false;
 	}
-	if (rate_limit_is_on(&n->tx.limit) &&
-	    rate_limit_take(&n->tx.limit, chain.len_out, rate_limit_now()) != 0)
-		assert(0); /* is_limited() has just said so */
+	rate_limit_charge(&n->tx.limit, chain.len_out);
 	virtq_push(q, chain.head, 0);
 	n->tx.is_blocked = n->tx.start != n->tx.end;
 	return !n->tx.is_blocked;

@@ -15,6 +15,7 @@
  */
 #include <sys/socket.h>
 
+#include "iov.h"
 #include "virtio_vsock_internal.h"
 
 #define HEADER_SIZE 44U /* struct virtio_vsock_hdr [5.10.6] */
@@ -236,23 +237,6 @@ static uint32_t credit(const struct vsock_conn *c)
 	return used >= c->peer_size ? 0 : c->peer_size - used;
 }
 
-/* The part of the writable buffers that is for data, `most` bytes of it at most. */
-static size_t data_iov(const struct virtq_chain *chain, size_t most, struct iovec *iov)
-{
-	size_t skip = HEADER_SIZE, n = 0;
-
-	for (unsigned int i = 0; i < chain->n_in && most > 0; i++) {
-		const struct iovec *from = &chain->iov[chain->n_out + i];
-		size_t cut = MIN_OF(skip, from->iov_len), len = MIN_OF(from->iov_len - cut, most);
-
-		skip -= cut;
-		most -= len;
-		if (len > 0)
-			iov[n++] = (struct iovec){ (uint8_t *)from->iov_base + cut, len };
-	}
-	return n;
-}
-
 /* 2: there are no bytes, or no more will come. */
 static int data_send(struct virtio_vsock *v, struct vsock_conn *c)
 {
@@ -264,7 +248,8 @@ static int data_send(struct virtio_vsock *v, struct vsock_conn *c)
 
 	if (rc <= 0)
 		return rc;
-	m.msg_iovlen = data_iov(&chain, MIN_OF(credit(c), VSOCK_BUF), iov);
+	m.msg_iovlen = (size_t)iov_cut(chain.iov + chain.n_out, chain.n_in, HEADER_SIZE,
+				       MIN_OF(credit(c), VSOCK_BUF), iov);
 	n = recvmsg(c->fd, &m, MSG_DONTWAIT);
 	if (n > 0) {
 		c->sent += (uint32_t)n;

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "iov.h"
 
 /* [virtio 1.2, 2.7.5, 2.7.6, 2.7.8] */
 #define DESC_SIZE          16U
@@ -323,38 +324,35 @@ bool virtq_chain_uses(const struct virtq_chain *c, const void *p, size_t len)
 	return false;
 }
 
-size_t virtq_chain_read(const struct virtq_chain *c, size_t off, void *data, size_t len)
+/* Between `data` and the bytes from `off` on of n buffers. How many. */
+static size_t copy(const struct iovec *iov, unsigned int n, size_t off, uint8_t *data, size_t len,
+		   enum iov_direction dir)
 {
-	uint8_t *to = data;
 	size_t done = 0;
 
-	for (unsigned int i = 0; i < c->n_out && done < len; i++) {
-		const struct iovec *v = &c->iov[i];
-		size_t skip = MIN_OF(off, v->iov_len);
-		size_t n = MIN_OF(v->iov_len - skip, len - done);
+	for (unsigned int i = 0; i < n && done < len; i++) {
+		size_t skip = MIN_OF(off, iov[i].iov_len);
+		size_t part = MIN_OF(iov[i].iov_len - skip, len - done);
+		uint8_t *at = (uint8_t *)iov[i].iov_base + skip;
 
-		memcpy(to + done, (const uint8_t *)v->iov_base + skip, n);
+		if (dir == IOV_READ)
+			memcpy(data + done, at, part);
+		else
+			memcpy(at, data + done, part);
 		off -= skip;
-		done += n;
+		done += part;
 	}
 	return done;
 }
 
+size_t virtq_chain_read(const struct virtq_chain *c, size_t off, void *data, size_t len)
+{
+	return copy(c->iov, c->n_out, off, data, len, IOV_READ);
+}
+
 size_t virtq_chain_write(const struct virtq_chain *c, size_t off, const void *data, size_t len)
 {
-	const uint8_t *from = data;
-	size_t done = 0;
-
-	for (unsigned int i = 0; i < c->n_in && done < len; i++) {
-		const struct iovec *v = &c->iov[c->n_out + i];
-		size_t skip = MIN_OF(off, v->iov_len);
-		size_t n = MIN_OF(v->iov_len - skip, len - done);
-
-		memcpy((uint8_t *)v->iov_base + skip, from + done, n);
-		off -= skip;
-		done += n;
-	}
-	return done;
+	return copy(c->iov + c->n_out, c->n_in, off, (void *)(uintptr_t)data, len, IOV_WRITE);
 }
 
 void virtq_chain_wrote(const struct virtq *q, const struct virtq_chain *c)

@@ -40,21 +40,6 @@ static struct rate_limit_options limit_of(const struct vmm_limit *l)
 
 /* ---- disks ---- */
 
-static int concat_open(const struct machine *m, const struct vmm_disk *d, struct blk_back **ret,
-		       struct err *e)
-{
-	auto_free struct blk_part *parts = calloc(d->n_parts, sizeof(*parts));
-
-	if (!parts)
-		return err_set(e, ENOMEM, "disk");
-	for (uint32_t i = 0; i < d->n_parts; i++) {
-		const struct vmm_part *p = &m->c->parts[d->first_part + i];
-
-		parts[i] = (struct blk_part){ p->fd, p->disk_off, p->file_off, p->len };
-	}
-	return blk_back_concat(parts, d->n_parts, d->size, ret, e);
-}
-
 static int image_open(int fd, struct vhd *parent, bool is_readonly, struct vhd **ret, struct err *e)
 {
 	const struct vhd_open_options o = {
@@ -104,24 +89,11 @@ static int back_open(const struct machine *m, const struct vmm_disk *d, struct b
 	case VMM_DISK_RAW:
 		return blk_back_raw(d->fds[0], d->size, d->is_readonly, ret, e);
 	case VMM_DISK_CONCAT:
-		return concat_open(m, d, ret, e);
+		return blk_back_concat(&m->c->parts[d->first_part], d->n_parts, d->size, ret, e);
 	case VMM_DISK_VHD:
 		return chain_open(d, ret, e);
 	default:
 		return blk_back_empty(d->is_readonly, ret, e);
-	}
-}
-
-/* The files stay mapped without their descriptors; one may be of several parts. */
-static void parts_close(const struct vmm_part *parts, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t k = 0;
-
-		while (parts[k].fd != parts[i].fd)
-			k++;
-		if (k == i)
-			close(parts[i].fd);
 	}
 }
 
@@ -136,7 +108,7 @@ static int mapped_make(struct machine *m, const struct vmm_disk *c, struct err *
 	int rc = guest_rom_map(&m->mem, X86_ROM, c->size ? c->size : VMM_MAPPED_UNIT, parts,
 			       c->n_parts, e);
 
-	parts_close(parts, c->n_parts);
+	blk_parts_close(parts, c->n_parts); /* the files stay mapped */
 	if (rc < 0 || x86_vm_rom(&m->vm, &m->mem.rom, e) < 0 ||
 	    virtio_pmem_new(m->loop, m->mem.rom.gpa, m->mem.rom.size, &d, e) < 0)
 		return -e->code;

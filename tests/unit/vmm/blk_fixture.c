@@ -21,46 +21,22 @@ static int gate_pass(struct gate_back *g)
 	return rc;
 }
 
-static int gate_preadv(struct blk_back *b, const struct iovec *iov, int n, uint64_t off)
+/* Cleared space is visible: what was discarded reads as zeros. */
+static int gate_run(struct blk_back *b, const struct blk_io *io)
 {
 	struct gate_back *g = (struct gate_back *)b;
+	uint8_t *at = g->bytes + io->off;
 	int rc = gate_pass(g);
 
-	for (int i = 0; i < n && rc == 0; off += iov[i++].iov_len)
-		memcpy(iov[i].iov_base, g->bytes + off, iov[i].iov_len);
+	for (int i = 0; i < io->n_iov && rc == 0; at += io->iov[i++].iov_len) {
+		if (io->op == BLK_OP_READ)
+			memcpy(io->iov[i].iov_base, at, io->iov[i].iov_len);
+		else if (io->op == BLK_OP_WRITE)
+			memcpy(at, io->iov[i].iov_base, io->iov[i].iov_len);
+	}
+	if (rc == 0 && (io->op == BLK_OP_ZERO || io->op == BLK_OP_DISCARD))
+		memset(g->bytes + io->off, 0, io->len);
 	return rc;
-}
-
-static int gate_pwritev(struct blk_back *b, const struct iovec *iov, int n, uint64_t off)
-{
-	struct gate_back *g = (struct gate_back *)b;
-	int rc = gate_pass(g);
-
-	for (int i = 0; i < n && rc == 0; off += iov[i++].iov_len)
-		memcpy(g->bytes + off, iov[i].iov_base, iov[i].iov_len);
-	return rc;
-}
-
-static int gate_flush(struct blk_back *b)
-{
-	return gate_pass((struct gate_back *)b);
-}
-
-static int gate_zero(struct blk_back *b, uint64_t off, uint64_t len, bool may_unmap)
-{
-	struct gate_back *g = (struct gate_back *)b;
-	int rc = gate_pass(g);
-
-	/* Made visible: what was unmapped reads as 0, but zeros that were written as well. */
-	(void)may_unmap;
-	if (rc == 0)
-		memset(g->bytes + off, 0, len);
-	return rc;
-}
-
-static int gate_discard(struct blk_back *b, uint64_t off, uint64_t len)
-{
-	return gate_zero(b, off, len, true);
 }
 
 static void gate_free(struct blk_back *b)
@@ -76,18 +52,11 @@ static void gate_free(struct blk_back *b)
 
 struct gate_back *gate_new(uint64_t size, bool is_readonly)
 {
-	static const struct blk_back_ops ops = {
-		.preadv = gate_preadv,
-		.pwritev = gate_pwritev,
-		.flush = gate_flush,
-		.zero = gate_zero,
-		.discard = gate_discard,
-		.free = gate_free,
-	};
+	static const struct blk_back_ops ops = { .run = gate_run, .free = gate_free };
 	struct gate_back *g = calloc(1, sizeof(*g));
 
 	assert(g);
-	g->back = (struct blk_back){ &ops, size, is_readonly };
+	g->back = (struct blk_back){ &ops, size, is_readonly, false };
 	g->bytes = calloc(1, size);
 	assert(g->bytes);
 	g->is_shut = true;

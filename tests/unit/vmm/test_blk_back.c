@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 #include "../vhd/prng.h"
-#include "blk_back.h"
+#include "blk_calls.h"
 #include "vhd.h"
 
 #define SIZE     (64U << 10)
@@ -138,7 +138,7 @@ static void test_random_vhd(void **state)
 static void test_random_concat(void **state)
 {
 	static uint8_t model[SIZE], a[20000], c[3000];
-	struct blk_part parts[] = {
+	struct vmm_part parts[] = {
 		{ 0, 512, 100, 5000 },    { 0, 5512, 6000, 1 },   { 0, 6000, 0, 20000 },
 		{ 0, 26000, 1000, 4096 }, { 0, 40000, 12, 9999 },
 	};
@@ -170,14 +170,14 @@ static void test_concat_refused(void **state)
 {
 	static const struct {
 		const char *what;
-		struct blk_part parts[2];
+		struct vmm_part parts[2];
 		size_t n;
 		uint64_t size;
 	} rows[] = {
 		{ "no bytes", { { 0 } }, 0, 0 },
 		{ "half a sector", { { 0 } }, 0, 700 },
 		{ "size of everything", { { 0 } }, 0, UINT64_MAX - 511 },
-		{ "too many parts", { { 0 } }, BLK_PARTS_MAX + 1, 512 },
+		{ "too many parts", { { 0 } }, VMM_PARTS_MAX + 1, 512 },
 		{ "empty part", { { 0, 0, 0, 0 } }, 1, 512 },
 		{ "no descriptor", { { -1, 0, 0, 512 } }, 1, 512 },
 		{ "longer than the disk", { { 0, 0, 0, 513 } }, 1, 512 },
@@ -240,6 +240,11 @@ static void test_ranges(void **state)
 		assert_int_equal(blk_zero(b, rows[i].off, rows[i].len, false), rows[i].rc);
 		assert_int_equal(blk_discard(b, rows[i].off, rows[i].len), rows[i].rc);
 	}
+	assert_int_equal(blk_run(b, &(struct blk_io){ .iov = &(struct iovec){ buf, 512 },
+						      .n_iov = 1,
+						      .len = 1024 }),
+			 -EINVAL); /* fewer bytes than it says */
+	assert_int_equal(blk_run(b, &(struct blk_io){ .op = (enum blk_op)99, .len = 1 }), -EINVAL);
 	blk_back_free(b);
 }
 
@@ -264,6 +269,26 @@ static void test_readonly(void **state)
 		blk_back_free(backs[i]);
 	}
 	blk_back_free(NULL);
+}
+
+/* A drive without a disk, whose disk may be written to. */
+static void test_empty(void **state)
+{
+	static uint8_t buf[512] = { 1 };
+	struct iovec iov = { buf, sizeof(buf) };
+	struct blk_back *b;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(blk_back_empty(false, &b, &e), 0);
+	assert_true(b->is_instant && !b->is_readonly);
+	assert_int_equal(blk_read(b, &iov, 1, 0), 0);
+	assert_int_equal(buf[0], 0);
+	assert_int_equal(blk_write(b, &iov, 1, 0), -EIO);
+	assert_int_equal(blk_zero(b, 0, 512, true), -EIO);
+	assert_int_equal(blk_discard(b, 0, 512), -EIO);
+	assert_int_equal(blk_flush(b), 0);
+	blk_back_free(b);
 }
 
 /* A file that somebody cut: an error, not zeros that look like data. */
@@ -323,7 +348,7 @@ static void test_in_file(void **state)
 		{ 2048, 1, -1, 0 },  { 512, -1ULL, -1, 0 }, { -1ULL, 1, -1, 0 },
 	};
 	int fds[] = { -1, dup(0), dup(0) };
-	struct blk_part parts[] = { { fds[1], 512, 7, 512 }, { fds[2], 1024, 0, 512 } };
+	struct vmm_part parts[] = { { fds[1], 512, 7, 512 }, { fds[2], 1024, 0, 512 } };
 	struct blk_back *b;
 	struct err e;
 
@@ -349,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_raw_refused),   cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_readonly),      cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_space),         cmocka_unit_test(test_in_file),
+		cmocka_unit_test(test_empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

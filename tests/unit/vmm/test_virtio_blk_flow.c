@@ -45,7 +45,7 @@ static struct blk_back *raw_of(const uint8_t *model)
 
 static struct blk_back *concat_of(uint8_t *model)
 {
-	struct blk_part parts[] = {
+	struct vmm_part parts[] = {
 		{ file_of(model, SIZE), 1000, 1000, 99000 },
 		{ file_of(model, SIZE), 100352, 100352, 200000 },
 		{ file_of(model, 400000), 301056, 301056, 150000 }, /* 51056 short */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * blk_iov.h - going through a vector of buffers in pieces; whole reads and writes of one
+ * iov.h - going through a vector of buffers in pieces; whole reads and writes of one
  */
-#ifndef BLK_IOV_H
-#define BLK_IOV_H
+#ifndef IOV_H
+#define IOV_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -12,20 +12,13 @@
 
 #include "cleanup.h"
 
-#define BLK_IOV_MAX 128 /* buffers of a request */
-
-/* Where in a vector one is. Begin with { iov, n, 0 }. */
-struct iov_cursor {
-	const struct iovec *iov;
-	int n;
-	size_t skip; /* bytes of iov[0] that are behind */
-};
+#define IOV_BUFFERS_MAX 128 /* buffers of a request */
 
 size_t iov_size(const struct iovec *iov, int n);
 
-/* The next `len` bytes (or what is left, if less) as buffers in `out`, which has room for as many
- * as are left of the vector; moves on. Returns their number. */
-int iov_take(struct iov_cursor *c, size_t len, struct iovec *out);
+/* Of the bytes in `from` those from `skip` on, at most `most`: as buffers in `to`, none of them
+ * empty. It has room for `n`, and may be `from`. Returns their number. */
+int iov_cut(const struct iovec *from, int n, size_t skip, size_t most, struct iovec *to);
 
 /* Zeros, from `skip` bytes into the vector on. */
 void iov_zero(const struct iovec *iov, int n, size_t skip);

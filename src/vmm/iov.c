@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * blk_iov.c - going through a vector of buffers in pieces; whole reads and writes of one
+ * iov.c - going through a vector of buffers in pieces; whole reads and writes of one
  */
-#include "blk_iov.h"
+#include "iov.h"
 
 #include <assert.h>
 #include <string.h>
@@ -16,24 +16,20 @@ size_t iov_size(const struct iovec *iov, int n)
 	return sum;
 }
 
-int iov_take(struct iov_cursor *c, size_t len, struct iovec *out)
+int iov_cut(const struct iovec *from, int n, size_t skip, size_t most, struct iovec *to)
 {
-	int n = 0;
+	int n_to = 0;
 
-	while (len > 0 && c->n > 0) {
-		size_t have = c->iov->iov_len - c->skip, part = MIN_OF(have, len);
+	for (int i = 0; i < n && most > 0; i++) {
+		size_t cut = MIN_OF(skip, from[i].iov_len),
+		       len = MIN_OF(from[i].iov_len - cut, most);
 
-		if (part > 0)
-			out[n++] = (struct iovec){ (char *)c->iov->iov_base + c->skip, part };
-		len -= part;
-		c->skip += part;
-		if (part == have) {
-			c->iov++;
-			c->n--;
-			c->skip = 0;
-		}
+		skip -= cut;
+		most -= len;
+		if (len > 0)
+			to[n_to++] = (struct iovec){ (char *)from[i].iov_base + cut, len };
 	}
-	return n;
+	return n_to;
 }
 
 void iov_zero(const struct iovec *iov, int n, size_t skip)
@@ -49,14 +45,12 @@ void iov_zero(const struct iovec *iov, int n, size_t skip)
 
 ssize_t iov_file(int fd, enum iov_direction dir, const struct iovec *iov, int n, uint64_t off)
 {
-	struct iov_cursor c = { iov, n, 0 };
 	size_t size = iov_size(iov, n), done = 0;
 
-	assert(n <= BLK_IOV_MAX);
+	assert(n <= IOV_BUFFERS_MAX);
 	while (done < size) {
-		struct iovec left[BLK_IOV_MAX];
-		struct iov_cursor look = c;
-		int m = iov_take(&look, size - done, left);
+		struct iovec left[IOV_BUFFERS_MAX];
+		int m = iov_cut(iov, n, done, size, left);
 		ssize_t rc = dir == IOV_READ ? preadv(fd, left, m, (off_t)(off + done))
 					     : pwritev(fd, left, m, (off_t)(off + done));
 
@@ -67,7 +61,6 @@ ssize_t iov_file(int fd, enum iov_direction dir, const struct iovec *iov, int n,
 		if (rc == 0)
 			break;
 		done += (size_t)rc;
-		(void)iov_take(&c, (size_t)rc, left); /* `left` is not needed any more */
 	}
 	return (ssize_t)done;
 }
