@@ -44,7 +44,7 @@ struct loop {
 	void *signal_arg;
 };
 
-static int64_t now_ms(void)
+int64_t loop_now_ms(void)
 {
 	struct timespec ts;
 
@@ -163,7 +163,7 @@ void loop_timer_arm(struct loop_timer *t, uint32_t ms)
 	struct loop_timer **p;
 
 	loop_timer_disarm(t);
-	t->due_ms = now_ms() + ms;
+	t->due_ms = loop_now_ms() + ms;
 	for (p = &t->loop->timers; *p && (*p)->due_ms <= t->due_ms; p = &(*p)->next)
 		;
 	t->next = *p;
@@ -207,13 +207,13 @@ static int wait_ms(const struct loop *l)
 
 	if (!l->timers)
 		return -1;
-	left = l->timers->due_ms - now_ms();
+	left = l->timers->due_ms - loop_now_ms();
 	return left < 0 ? 0 : (int)MIN_OF(left, (int64_t)3600 * 1000);
 }
 
 static void timers_run(struct loop *l)
 {
-	int64_t now = now_ms();
+	int64_t now = loop_now_ms();
 
 	while (l->timers && l->timers->due_ms <= now && !l->quit) {
 		struct loop_timer *t = l->timers;

@@ -38,6 +38,7 @@ must_check int loop_timer_new(struct loop *l, loop_timer_fn *fn, void *arg, stru
 void loop_timer_arm(struct loop_timer *t, uint32_t ms);
 void loop_timer_disarm(struct loop_timer *t);
 void loop_timer_drop(struct loop_timer *t); /* NULL is fine */
+int64_t loop_now_ms(void);                  /* CLOCK_MONOTONIC, which timers go by */
 
 /* Block the signals of `set` in this thread and hear of them as events. Once per loop. */
 must_check int loop_signals(struct loop *l, const sigset_t *set, loop_signal_fn *fn, void *arg,

@@ -2,7 +2,7 @@
 /*
  * guest_memory.c - the guest's memory, and the one translation of its addresses
  *
- * Hostile: every address and length given to guest_span(), guest_read() and guest_write().
+ * Hostile: every address and length given to guest_span() and guest_write().
  * Invariants: I1 a pointer given out lies, with all of its length, in one slot.  I2 before and
  *   after each slot is address space that nothing may touch: running over an end is a fault and
  *   not somebody else's data.  I3 a block that is out can be written to by nobody and has no memory
@@ -298,16 +298,6 @@ const void *guest_span_read(const struct guest_memory *m, uint64_t gpa, uint64_t
 	if (len > 0 && s->size && gpa >= s->gpa && range_fits(gpa - s->gpa, len, s->size))
 		return s->hva + (gpa - s->gpa);
 	return guest_span(m, gpa, len);
-}
-
-int guest_read(const struct guest_memory *m, uint64_t gpa, void *data, size_t len)
-{
-	const void *p = guest_span(m, gpa, len);
-
-	if (!p)
-		return -EFAULT;
-	memcpy(data, p, len);
-	return 0;
 }
 
 int guest_write(const struct guest_memory *m, uint64_t gpa, const void *data, size_t len)

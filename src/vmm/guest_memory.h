@@ -75,7 +75,6 @@ void *guest_span(const struct guest_memory *m, uint64_t gpa, uint64_t len);
 const void *guest_span_read(const struct guest_memory *m, uint64_t gpa, uint64_t len);
 
 /* A copy; -EFAULT when there is no such span. */
-must_check int guest_read(const struct guest_memory *m, uint64_t gpa, void *data, size_t len);
 must_check int guest_write(const struct guest_memory *m, uint64_t gpa, const void *data,
 			   size_t len);
 

@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <linux/serial_reg.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "err.h"
@@ -33,17 +34,10 @@ void serial_init(struct serial_16550 *s, int out_fd, int irq_fd)
 	pthread_mutex_init(&s->lock, NULL);
 }
 
-void serial_done(struct serial_16550 *s)
-{
-	pthread_mutex_destroy(&s->lock);
-}
-
 static void raise_irq(const struct serial_16550 *s)
 {
-	uint64_t one = 1;
-
-	if (s->irq_fd >= 0 && write(s->irq_fd, &one, sizeof(one)) < 0)
-		return; /* the counter is full: an interrupt is on its way already */
+	if (s->irq_fd >= 0)
+		(void)eventfd_write(s->irq_fd, 1); /* full: it is on its way already */
 }
 
 static void empty_set(struct serial_16550 *s)
@@ -183,14 +177,10 @@ void serial_write(struct serial_16550 *s, unsigned int reg, uint8_t value)
 void serial_save(struct serial_16550 *s, struct state_out *out)
 {
 	pthread_mutex_lock(&s->lock);
-	state_put_u8(out, s->ier);
-	state_put_u8(out, s->lcr);
-	state_put_u8(out, s->mcr);
-	state_put_u8(out, s->scr);
-	state_put_u8(out, s->dll);
-	state_put_u8(out, s->dlm);
-	state_put_u8(out, s->has_fifo);
-	state_put_u8(out, s->is_empty_pending);
+	state_put(out,
+		  (const uint8_t[SERIAL_STATE]){ s->ier, s->lcr, s->mcr, s->scr, s->dll, s->dlm,
+						 s->has_fifo, s->is_empty_pending },
+		  SERIAL_STATE);
 	pthread_mutex_unlock(&s->lock);
 }
 

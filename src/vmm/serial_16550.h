@@ -37,7 +37,6 @@ struct serial_16550 {
 
 /* `out_fd` is nonblocking; a pipe or socket needs SIGPIPE to be ignored. */
 void serial_init(struct serial_16550 *s, int out_fd, int irq_fd);
-void serial_done(struct serial_16550 *s); /* closes nothing */
 
 /* `reg` < SERIAL_REGS: the port's distance from its base. */
 uint8_t serial_read(struct serial_16550 *s, unsigned int reg);

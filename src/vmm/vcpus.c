@@ -38,7 +38,7 @@ static void leave_set(struct x86_vcpu *x, uint8_t value)
 
 /* ---- exits ---- */
 
-static void ended(struct vcpu *v, enum machine_end why, const char *text)
+static void ended(struct vcpu *v, enum vmm_ctl_end why, const char *text)
 {
 	v->all->ops->ended(v->all->arg, why, text);
 }
@@ -53,7 +53,7 @@ static bool port_serve(struct vcpu *v)
 	count(&v->port_exits);
 	if ((len != 1 && len != 2 && len != 4) || r->io.data_offset > v->x.run_size ||
 	    (uint64_t)len * r->io.count > v->x.run_size - r->io.data_offset) {
-		ended(v, MACHINE_ERROR, "KVM: an access to ports makes no sense");
+		ended(v, VMM_CTL_END_ERROR, "KVM: an access to ports makes no sense");
 		return false;
 	}
 	for (uint32_t i = 0; i < r->io.count; i++, data += len) {
@@ -64,7 +64,8 @@ static bool port_serve(struct vcpu *v)
 		else
 			what = v->all->ops->port_write(v->all->arg, r->io.port, data, len);
 		if (what != PORT_NOTHING) {
-			ended(v, what == PORT_RESET ? MACHINE_RESET : MACHINE_POWER_OFF, "");
+			ended(v, what == PORT_RESET ? VMM_CTL_END_RESET : VMM_CTL_END_POWER_OFF,
+			      "");
 			return false;
 		}
 	}
@@ -106,7 +107,7 @@ static bool exit_serve(struct vcpu *v)
 		return true;
 	case KVM_EXIT_SHUTDOWN:
 	case KVM_EXIT_SYSTEM_EVENT:
-		ended(v, MACHINE_CRASH, "the guest's processor gave up");
+		ended(v, VMM_CTL_END_CRASH, "the guest's processor gave up");
 		return false;
 	case KVM_EXIT_INTERNAL_ERROR:
 		snprintf(text, sizeof(text), "KVM cannot go on (internal error %u)",
@@ -120,7 +121,7 @@ static bool exit_serve(struct vcpu *v)
 		snprintf(text, sizeof(text), "KVM stopped for an unknown reason (%u)",
 			 r->exit_reason);
 	}
-	ended(v, MACHINE_ERROR, text);
+	ended(v, VMM_CTL_END_ERROR, text);
 	return false;
 }
 
@@ -161,7 +162,7 @@ static void *run(void *arg)
 	bool is_over = false;
 
 	if (sandbox_thread(SANDBOX_THREAD_VCPU, &e) < 0) {
-		ended(v, MACHINE_ERROR, e.msg);
+		ended(v, VMM_CTL_END_ERROR, e.msg);
 		is_over = true;
 	}
 	while (park(v, is_over)) {
@@ -170,7 +171,7 @@ static void *run(void *arg)
 		while (!is_over && (r = ioctl(v->x.fd, KVM_RUN, 0)) >= 0)
 			is_over = !exit_serve(v);
 		if (r < 0 && errno != EINTR && errno != EAGAIN) {
-			ended(v, MACHINE_ERROR, run_failed(errno));
+			ended(v, VMM_CTL_END_ERROR, run_failed(errno));
 			is_over = true;
 		}
 	}

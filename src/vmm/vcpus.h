@@ -11,18 +11,11 @@
 #include <signal.h>
 
 #include "legacy_ports.h"
+#include "vmm_ctl.h"
 #include "x86_vcpu.h"
 
 #define VCPUS_MAX    32U
 #define VCPUS_SIGNAL SIGUSR1 /* takes a thread out of the guest; vcpus_start() sets its handler */
-
-enum machine_end {
-	MACHINE_RUNS,
-	MACHINE_POWER_OFF,
-	MACHINE_RESET,
-	MACHINE_CRASH, /* triple fault */
-	MACHINE_ERROR, /* KVM cannot go on */
-};
 
 /* Called on vCPU threads, several at once. */
 struct vcpus_ops {
@@ -31,7 +24,7 @@ struct vcpus_ops {
 	void (*port_read)(void *arg, uint16_t port, void *data, uint32_t len);
 	enum port_event (*port_write)(void *arg, uint16_t port, const void *data, uint32_t len);
 	/* This one runs no more. Called at most once per vCPU. */
-	void (*ended)(void *arg, enum machine_end why, const char *text);
+	void (*ended)(void *arg, enum vmm_ctl_end why, const char *text);
 };
 
 struct vcpus;

@@ -45,12 +45,10 @@ struct virtio_device_ops {
 	void (*config_read)(const struct virtio_device *d, uint8_t *raw);
 	/* The driver writes configuration; NULL: ignored. */
 	void (*config_write)(struct virtio_device *d, uint32_t off, const void *data, uint32_t len);
-	/* DRIVER_OK: features and queues are settled. NULL: nothing to do. */
-	must_check int (*activate)(struct virtio_device *d, struct err *e);
 	/* Forget the driver. Nothing of its requests is used after it returns: what is in flight
 	 * has ended. Queues are reset by the caller, afterwards. NULL: nothing to do. */
 	void (*reset)(struct virtio_device *d);
-	/* Queue `queue` may have work; on the event thread; not called before activate(). */
+	/* Queue `queue` may have work; on the event thread; not called before DRIVER_OK. */
 	void (*kick)(struct virtio_device *d, unsigned int queue);
 	/* No request is in flight when it returns, and none is begun until resume(): before a
 	 * snapshot. NULL: there never are any. */
@@ -85,7 +83,7 @@ struct virtio_device {
 	struct virtq queues[VIRTIO_QUEUES_MAX];
 	uint32_t n_queues;
 	uint16_t queue_size; /* largest, of each */
-	bool is_active;      /* between activate() and reset() */
+	bool is_active;      /* from DRIVER_OK on: features and queues are settled; until reset() */
 	bool is_paused;      /* set before pause(), cleared before resume() */
 	struct virtio_signal signal;
 	pthread_mutex_t lock;

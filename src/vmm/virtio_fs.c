@@ -20,7 +20,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "bytes.h"
 #include "log.h"
@@ -310,22 +309,14 @@ static void fs_reset(struct virtio_device *d)
 		f->flight[(f->first + i) % FLIGHT_MAX].is_gone = true;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static void fs_pause(struct virtio_device *d)
 {
 	struct virtio_fs *f = fs_of(d);
-	int64_t end = now_ms() + VIRTIO_FS_PAUSE_MS;
+	int64_t end = loop_now_ms() + VIRTIO_FS_PAUSE_MS;
 
 	while (f->n_flight > 0) {
 		struct pollfd p = { f->fd, POLLIN, 0 };
-		int64_t left = end - now_ms();
+		int64_t left = end - loop_now_ms();
 
 		if (f->out_off < f->out_len)
 			p.events |= POLLOUT;

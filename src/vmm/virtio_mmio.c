@@ -9,8 +9,8 @@
  *   queues' registers   in FEATURES_OK only, and only while the queue is not ready
  *   configuration       written from DRIVER on
  *   FAILED              may be set in all states; then only a reset is taken
- *   NEEDS_RESET         set by us: a queue that cannot be, a failed activation, a broken rule; then
- *                       queues are not served, and only FAILED or a reset is taken
+ *   NEEDS_RESET         set by us: a queue that cannot be, a broken rule; then queues
+ *                       are not served, and only FAILED or a reset is taken
  *
  * What is not allowed reads as zeros and writes nothing. Writing QUEUE_NOTIFY here does nothing:
  * the VMM hears of it and calls virtio_mmio_kick().
@@ -29,6 +29,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #define MMIO_MAGIC   0x74726976U /* "virt" */
 #define MMIO_VERSION 2U
@@ -66,11 +67,9 @@ enum mmio_reg {
 
 static void interrupt(struct virtio_mmio *t, uint32_t why)
 {
-	uint64_t one = 1;
-
 	__atomic_fetch_or(&t->interrupt_status, why, __ATOMIC_ACQ_REL);
-	if (t->irq_fd >= 0 && write(t->irq_fd, &one, sizeof(one)) < 0)
-		return; /* only when 2^64 - 2 are pending already */
+	if (t->irq_fd >= 0)
+		(void)eventfd_write(t->irq_fd, 1); /* full: it is pending already */
 }
 
 static void signal_queue(void *arg)
@@ -181,16 +180,16 @@ static uint32_t register_read(struct virtio_mmio *t, uint32_t off)
 	}
 }
 
+static void half_set(uint64_t *v, bool is_high, uint32_t half)
+{
+	*v = is_high ? (*v & UINT32_MAX) | (uint64_t)half << 32
+		     : (*v & ~(uint64_t)UINT32_MAX) | half;
+}
+
 static void driver_features_write(struct virtio_mmio *t, uint32_t v)
 {
-	uint64_t *f = &t->driver_features;
-
-	if (mmio_status(t) != IN_DRIVER)
-		return;
-	if (t->driver_sel == 0)
-		*f = (*f & ~(uint64_t)UINT32_MAX) | v;
-	else if (t->driver_sel == 1)
-		*f = (*f & UINT32_MAX) | (uint64_t)v << 32;
+	if (mmio_status(t) == IN_DRIVER && t->driver_sel <= 1)
+		half_set(&t->driver_features, t->driver_sel, v);
 }
 
 bool mmio_features_are_fine(const struct virtio_mmio *t, uint64_t features)
@@ -208,12 +207,6 @@ static void queue_ready_write(struct virtio_mmio *t, struct virtq *q, uint32_t v
 		if (virtq_start(q, t->mem, t->dev->agreed & VIRTIO_F_EVENT_IDX, &e) < 0)
 			signal_broken(t);
 	}
-}
-
-static void half_set(uint64_t *v, bool is_high, uint32_t half)
-{
-	*v = is_high ? (*v & UINT32_MAX) | (uint64_t)half << 32
-		     : (*v & ~(uint64_t)UINT32_MAX) | half;
 }
 
 static void queue_write(struct virtio_mmio *t, uint32_t off, uint32_t v)
@@ -238,29 +231,15 @@ static void queue_write(struct virtio_mmio *t, uint32_t off, uint32_t v)
 		half_set(&q->used, off == REG_QUEUE_DEVICE_HIGH, v);
 }
 
-int mmio_activate(struct virtio_mmio *t, struct err *e)
-{
-	struct virtio_device *d = t->dev;
-
-	if (d->ops->activate && d->ops->activate(d, e) < 0)
-		return err_wrap(e, "activate %s", d->ops->name);
-	d->is_active = true;
-	return 0;
-}
-
 /* Whether the step to the next state is allowed; does what belongs to it. */
 static bool status_step(struct virtio_mmio *t, uint32_t bit)
 {
-	struct err e = { 0 };
-
 	if (bit == S_FEATURES_OK) {
 		if (!mmio_features_are_fine(t, t->driver_features))
 			return false;
 		t->dev->agreed = t->driver_features;
-	} else if (bit == S_DRIVER_OK && mmio_activate(t, &e) < 0) {
-		signal_broken(t);
-		return false;
 	}
+	t->dev->is_active = bit == S_DRIVER_OK;
 	return true;
 }
 
@@ -288,8 +267,7 @@ static void status_write(struct virtio_mmio *t, uint32_t v)
 	if (v == 0)
 		mmio_reset(t);
 	else if ((v | S_NEEDS_RESET) != (old | added | S_NEEDS_RESET))
-		return; /* it clears a bit; NEEDS_RESET is ours, and may have come since it looked
-			 */
+		return; /* clears a bit; NEEDS_RESET is ours, and may have come since */
 	else if (added == S_FAILED)
 		__atomic_fetch_or(&t->status, S_FAILED, __ATOMIC_ACQ_REL);
 	else if (added != 0 && added == next_bit(old) && status_step(t, added))

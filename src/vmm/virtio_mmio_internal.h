@@ -32,7 +32,5 @@ static inline uint32_t mmio_status(const struct virtio_mmio *t)
 void mmio_reset(struct virtio_mmio *t);
 /* Whether a driver may agree on these. */
 bool mmio_features_are_fine(const struct virtio_mmio *t, uint64_t features);
-/* DRIVER_OK is about to be set. */
-must_check int mmio_activate(struct virtio_mmio *t, struct err *e);
 
 #endif

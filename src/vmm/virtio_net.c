@@ -144,25 +144,12 @@ static void peer_event(void *arg, uint32_t events)
 	pthread_mutex_unlock(&n->dev.lock);
 }
 
-static void rx_again(void *arg)
+static void again(void *arg)
 {
 	struct virtio_net *n = arg;
 
 	pthread_mutex_lock(&n->dev.lock);
-	if (is_running(n))
-		net_to_guest(n);
-	peer_watch(n);
-	pthread_mutex_unlock(&n->dev.lock);
-}
-
-static void tx_again(void *arg)
-{
-	struct virtio_net *n = arg;
-
-	pthread_mutex_lock(&n->dev.lock);
-	if (is_running(n))
-		net_from_guest(n);
-	peer_watch(n);
+	all_do(n);
 	pthread_mutex_unlock(&n->dev.lock);
 }
 
@@ -321,8 +308,8 @@ int virtio_net_new(struct loop *loop, const struct net_spec *spec, struct virtio
 	memcpy(n->mac, spec->mac, sizeof(n->mac));
 	rate_limit_init(&n->rx.limit, &spec->to_guest, now);
 	rate_limit_init(&n->tx.limit, &spec->from_guest, now);
-	if (loop_timer_new(loop, rx_again, n, &n->rx.again, e) < 0 ||
-	    loop_timer_new(loop, tx_again, n, &n->tx.again, e) < 0 ||
+	if (loop_timer_new(loop, again, n, &n->rx.again, e) < 0 ||
+	    loop_timer_new(loop, again, n, &n->tx.again, e) < 0 ||
 	    (spec->fd >= 0 && peer_set(n, spec->fd, e) < 0)) {
 		virtio_device_free(&n->dev);
 		return -e->code;

@@ -72,7 +72,7 @@ static void reset_tell(struct virtio_vsock *v)
 /* Those that have waited too long end. Returns when to look again, in ms; -1: nobody waits. */
 static int64_t conns_expire(struct virtio_vsock *v)
 {
-	int64_t first = -1, now = vsock_now_ms();
+	int64_t first = -1, now = loop_now_ms();
 
 	for (uint32_t i = 0; i < VSOCK_CONNS_MAX; i++) {
 		struct vsock_conn *c = &v->conns[i];

@@ -15,24 +15,16 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "loop.h"
 #include "virtio_vsock_internal.h"
 
 #define COMMAND     "CONNECT "
 #define COMMAND_LEN (sizeof(COMMAND) - 1)
 
-int64_t vsock_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 struct vsock_conn *vsock_conn_new(struct virtio_vsock *v, enum vsock_state state)
 {
-	const int64_t end_ms = vsock_now_ms() + VSOCK_WAIT_MS;
+	const int64_t end_ms = loop_now_ms() + VSOCK_WAIT_MS;
 
 	for (uint32_t i = 0; i < VSOCK_CONNS_MAX; i++) {
 		if (v->conns[i].state != VSOCK_FREE)
@@ -105,7 +97,7 @@ void vsock_conn_done(struct vsock_conn *c, uint8_t how)
 	if (how & VSOCK_SHUT_RECEIVE)
 		c->taken = c->received; /* nobody will */
 	if (c->state == VSOCK_OPEN && c->host_done == VSOCK_SHUT_BOTH && !c->end_ms)
-		c->end_ms = vsock_now_ms() + VSOCK_WAIT_MS;
+		c->end_ms = loop_now_ms() + VSOCK_WAIT_MS;
 }
 
 void vsock_conn_flush(struct virtio_vsock *v, struct vsock_conn *c)
@@ -190,7 +182,7 @@ static void line_event(struct virtio_vsock *v, struct vsock_conn *c)
 		c->host_port = host_port_new(v, c->guest_port);
 		c->state = VSOCK_CALLING;
 		c->owed = VSOCK_OP_REQUEST;
-		c->end_ms = vsock_now_ms() + VSOCK_WAIT_MS;
+		c->end_ms = loop_now_ms() + VSOCK_WAIT_MS;
 	}
 }
 

@@ -89,7 +89,6 @@ struct virtio_vsock {
 must_check int vsock_broker_ask(struct virtio_vsock *v, struct vsock_conn *c);
 
 /* ---- virtio_vsock_conn.c: the host's side ---- */
-int64_t vsock_now_ms(void);
 struct vsock_conn *vsock_conn_new(struct virtio_vsock *v, enum vsock_state state); /* NULL: full */
 /* One that the guest knows of, or is about to. */
 struct vsock_conn *vsock_conn_find(struct virtio_vsock *v, const struct vsock_header *h);

@@ -5,15 +5,14 @@
  */
 #include "vmgenid.h"
 
+#include <sys/eventfd.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include "guest_memory.h"
 
 int vmgenid_renew(const struct guest_memory *mem, uint64_t gpa, int irq_fd, struct err *e)
 {
 	uint8_t id[VMGENID_SIZE];
-	uint64_t one = 1;
 	int rc;
 
 	if (getrandom(id, sizeof(id), 0) != (ssize_t)sizeof(id))
@@ -21,7 +20,7 @@ int vmgenid_renew(const struct guest_memory *mem, uint64_t gpa, int irq_fd, stru
 	rc = guest_write(mem, gpa, id, sizeof(id));
 	if (rc < 0)
 		return err_set(e, -rc, "generation identifier at %#llx", (unsigned long long)gpa);
-	if (irq_fd >= 0 && write(irq_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
+	if (irq_fd >= 0 && eventfd_write(irq_fd, 1) < 0)
 		return err_set(e, errno, "interrupt for the generation identifier");
 	return 0;
 }

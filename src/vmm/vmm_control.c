@@ -246,22 +246,18 @@ static void socket_event(void *arg, uint32_t events)
 
 static void end_event(void *arg, uint32_t events)
 {
-	static const enum vmm_ctl_end ends[] = { [MACHINE_POWER_OFF] = VMM_CTL_END_POWER_OFF,
-						 [MACHINE_RESET] = VMM_CTL_END_RESET,
-						 [MACHINE_CRASH] = VMM_CTL_END_CRASH,
-						 [MACHINE_ERROR] = VMM_CTL_END_ERROR };
 	struct vmm_control *c = arg;
-	enum machine_end why = __atomic_load_n(&c->m->end, __ATOMIC_ACQUIRE);
+	enum vmm_ctl_end why = __atomic_load_n(&c->m->end, __ATOMIC_ACQUIRE);
 	struct err ignored = { 0 }; /* a driver that is gone does not need to know */
 
 	(void)events;
-	if (why == MACHINE_RUNS)
+	if (!why)
 		return;
-	if (vmm_ctl_put_ended(&c->out, ends[why], c->m->end_text) == 0)
+	if (vmm_ctl_put_ended(&c->out, why, c->m->end_text) == 0)
 		(void)!flush(c, &ignored);
 	if (*c->m->end_text)
 		log_error("%s", c->m->end_text);
-	loop_quit(c->m->loop, why == MACHINE_CRASH || why == MACHINE_ERROR);
+	loop_quit(c->m->loop, why == VMM_CTL_END_CRASH || why == VMM_CTL_END_ERROR);
 }
 
 int vmm_control_ready(struct vmm_control *c, struct err *e)

@@ -59,10 +59,9 @@ static void exit_write(void *arg, uint64_t gpa, const void *data, uint32_t len)
 {
 	uint32_t off;
 	struct machine_slot *s = slot_at(arg, gpa, len, &off);
-	const uint64_t one = 1;
 
 	if (s && off == VIRTIO_MMIO_NOTIFY)
-		(void)!write(s->kick_fd, &one, sizeof(one)); /* full: it is readable already */
+		(void)eventfd_write(s->kick_fd, 1); /* full: it is readable already */
 	else if (s)
 		virtio_mmio_write(&s->t, off, data, len);
 }
@@ -78,19 +77,17 @@ static enum port_event exit_port_write(void *arg, uint16_t port, const void *dat
 }
 
 /* The first end counts. */
-static void exit_ended(void *arg, enum machine_end why, const char *text)
+static void exit_ended(void *arg, enum vmm_ctl_end why, const char *text)
 {
 	struct machine *m = arg;
-	enum machine_end runs = MACHINE_RUNS;
-	const uint64_t one = 1;
 
 	pthread_mutex_lock(&m->cpus.lock);
-	if (m->end == runs) {
+	if (!m->end) {
 		snprintf(m->end_text, sizeof(m->end_text), "%s", text);
 		__atomic_store_n(&m->end, why, __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&m->cpus.lock);
-	(void)!write(m->end_fd, &one, sizeof(one)); /* full: it is readable already */
+	(void)eventfd_write(m->end_fd, 1); /* full: it is readable already */
 }
 
 static const struct vcpus_ops exits = { exit_read, exit_write, exit_port_read, exit_port_write,

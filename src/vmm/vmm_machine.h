@@ -42,7 +42,7 @@ struct machine {
 	bool is_paused;
 	uint64_t *dirty;      /* dirty_log.c */
 	int end_fd;           /* an eventfd: readable when `end` is set */
-	enum machine_end end; /* atomic */
+	enum vmm_ctl_end end; /* atomic; 0: it runs */
 	char end_text[120];   /* written before `end` */
 };
 

@@ -24,13 +24,7 @@
 #define XSAVE_MAX        (64U << 10)
 #define TSC_PPM          250 /* a rate that differs by less is the same */
 
-/* Their entries follow the heads. */
-union cpuid {
-	struct kvm_cpuid2 head;
-	uint8_t room[sizeof(struct kvm_cpuid2) + X86_CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
-};
-
-union msrs {
+union msrs { /* entries follow the head */
 	struct kvm_msrs head;
 	uint8_t room[sizeof(struct kvm_msrs) + X86_MSRS_MAX * sizeof(struct kvm_msr_entry)];
 };
@@ -65,7 +59,7 @@ void x86_vcpu_done(struct x86_vcpu *v)
 static int cpuid_set(struct x86_vcpu *v, const struct kvm_cpuid_entry2 *cpuid, size_t n,
 		     struct err *e)
 {
-	union cpuid c = { .head = { .nent = (uint32_t)n } };
+	union x86_cpuid_room c = { .head = { .nent = (uint32_t)n } };
 
 	if (n > X86_CPUID_MAX)
 		return err_plain(e, EINVAL, "too much CPUID");
@@ -179,7 +173,7 @@ int x86_vcpu_boot(struct x86_vcpu *v, const struct kvm_cpuid_entry2 *cpuid, size
 static int cpuid_save(struct x86_vcpu *v, struct state_out *s, struct err *e)
 {
 	static const struct kvm_cpuid_entry2 none;
-	union cpuid c = { .head = { .nent = X86_CPUID_MAX } };
+	union x86_cpuid_room c = { .head = { .nent = X86_CPUID_MAX } };
 
 	if (ioctl(v->fd, KVM_GET_CPUID2, &c) < 0)
 		return err_set(e, errno, "KVM: save CPUID");

@@ -17,10 +17,6 @@ struct x86_vcpu {
 	struct kvm_run *run; /* shared with the kernel */
 	uint32_t run_size;
 };
-#define X86_VCPU_NONE                                                                              \
-	{                                                                                          \
-		.fd = -1                                                                           \
-	}
 
 must_check int x86_vcpu_create(struct x86_vm *vm, uint32_t index, struct x86_vcpu *ret,
 			       struct err *e);

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "x86_cpuid_internal.h"
+
 #define ROM_SLOT        256U /* far behind those of RAM */
 
 #define LOG_CLEAR_PAGES 16384U /* with one call; a multiple of 64 */
@@ -92,11 +94,7 @@ static int msrs_list(struct x86_vm *vm, struct err *e)
 
 static int cpuid_list(struct x86_vm *vm, struct err *e)
 {
-	union { /* its entries follow it */
-		struct kvm_cpuid2 head;
-		uint8_t room[sizeof(struct kvm_cpuid2) +
-			     X86_CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
-	} c = { .head = { .nent = X86_CPUID_MAX } };
+	union x86_cpuid_room c = { .head = { .nent = X86_CPUID_MAX } };
 
 	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &c) < 0)
 		return err_set(e, errno, "KVM: supported CPUID");
@@ -174,10 +172,10 @@ static int slots_set(struct x86_vm *vm, const struct guest_memory *m, uint32_t f
 /* [SDM, CPUID 80000008h] 0: it does not say. */
 static uint32_t address_bits(const struct x86_vm *vm)
 {
-	for (uint32_t i = 0; i < vm->n_supported; i++)
-		if (vm->supported[i].function == 0x80000008)
-			return vm->supported[i].eax & 0xff;
-	return 0;
+	const struct kvm_cpuid_entry2 *c =
+		cpuid_find(vm->supported, vm->n_supported, 0x80000008, 0);
+
+	return c ? c->eax & 0xff : 0;
 }
 
 int x86_vm_rom(struct x86_vm *vm, const struct guest_slot *s, struct err *e)

@@ -12,6 +12,11 @@
 
 #define X86_MSRS_MAX 256U
 
+union x86_cpuid_room { /* entries follow the head */
+	struct kvm_cpuid2 head;
+	uint8_t bytes[sizeof(struct kvm_cpuid2) + X86_CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
+};
+
 struct x86_vm {
 	int kvm_fd, fd; /* kvm_fd is borrowed; -1: none */
 	struct kvm_cpuid_entry2 supported[X86_CPUID_MAX];

@@ -87,18 +87,13 @@ static void test_copies(void **state)
 {
 	struct guest_memory m;
 	struct err e = { 0 };
-	char text[8] = "1234567";
 
 	(void)state;
 	two_slots(&m);
 	assert_int_equal(guest_memory_map(&m, GUEST_MEMORY_ANON, -1, &e), 0);
 	assert_int_equal(guest_write(&m, 64 * KIB - 8, "abcdefg", 8), 0);
-	assert_int_equal(guest_read(&m, 64 * KIB - 8, text, 8), 0);
-	assert_string_equal(text, "abcdefg");
-	assert_int_equal(guest_read(&m, 64 * KIB - 7, text, 8), -EFAULT);
 	assert_int_equal(guest_write(&m, 64 * KIB - 7, "1234567", 8), -EFAULT);
-	assert_int_equal(guest_write(&m, 4 * GIB - 1, text, 1), -EFAULT);
-	assert_string_equal(text, "abcdefg");
+	assert_int_equal(guest_write(&m, 4 * GIB - 1, "x", 1), -EFAULT);
 	assert_memory_equal(guest_span(&m, 64 * KIB - 8, 8), "abcdefg", 8);
 	guest_memory_unmap(&m);
 }
@@ -320,7 +315,6 @@ static void test_parts_are_read_only(void **state)
 {
 	auto_fd zero = file_of(8);
 	struct guest_memory m;
-	char text[8];
 
 	(void)state;
 	assert_int_equal(rom_map(&m, NULL, 0), 0);
@@ -333,7 +327,7 @@ static void test_parts_are_read_only(void **state)
 	}
 	assert_ptr_equal(guest_span_read(&m, 4 * GIB, 8), guest_span(&m, 4 * GIB, 8));
 	assert_int_equal(guest_write(&m, ROM, "x", 1), -EFAULT);
-	assert_int_equal(guest_read(&m, ROM, text, 1), -EFAULT);
+	assert_null(guest_span(&m, ROM, 1));
 	/* nor can the kernel write there for us, nor read beside it */
 	assert_int_equal(pread(zero, m.rom.hva, 1, 0), -1);
 	assert_int_equal(pwrite(zero, m.rom.hva - 1, 1, 0), -1);

@@ -52,7 +52,6 @@ static void test_write(void **state)
 			if (legacy_port_write(has_serial ? &s : NULL, rows[i].port, rows[i].data,
 					      rows[i].len) != rows[i].want)
 				fail_msg("port %#x, row %zu", rows[i].port, i);
-	serial_done(&s);
 }
 
 static void test_read(void **state)
@@ -94,7 +93,6 @@ static void test_serial(void **state)
 	assert_int_equal(v[0], UART_LSR_THRE | UART_LSR_TEMT);
 	legacy_port_read(&s, X86_COM1_PORT + UART_LSR, v, 2);
 	assert_int_equal(v[0], 0xff);
-	serial_done(&s);
 }
 
 int main(void)

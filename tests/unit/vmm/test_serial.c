@@ -36,7 +36,6 @@ static int port_tear_down(void **state)
 {
 	struct port *p = *state;
 
-	serial_done(&p->s);
 	fd_drop(&p->out[0]);
 	fd_drop(&p->out[1]);
 	fd_drop(&p->irq);
@@ -179,7 +178,6 @@ static void test_no_descriptors(void **state)
 	serial_write(&s, UART_IER, UART_IER_THRI);
 	serial_write(&s, UART_TX, 'x');
 	assert_int_equal(serial_read(&s, UART_IIR), UART_IIR_THRI);
-	serial_done(&s);
 }
 
 /* Regression of the class "interrupt lost in a snapshot": the driver would wait for ever. */
@@ -196,7 +194,6 @@ static void test_load_raises_again(void **state)
 	(void)interrupts(p);
 	serial_save(&p->s, &out);
 	assert_false(out.has_failed);
-	serial_done(&p->s);
 	serial_init(&p->s, p->out[1], p->irq);
 	struct state_in in = { .p = (const uint8_t *)b.data, .left = b.len };
 	assert_int_equal(serial_load(&p->s, &in, &e), 0);

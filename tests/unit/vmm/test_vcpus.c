@@ -286,7 +286,7 @@ static enum port_event on_port_write(void *arg, uint16_t port, const void *data,
 	return legacy_port_write(NULL, port, data, len);
 }
 
-static void on_ended(void *arg, enum machine_end why, const char *text)
+static void on_ended(void *arg, enum vmm_ctl_end why, const char *text)
 {
 	struct fixture *f = arg;
 
@@ -486,18 +486,18 @@ static void creation_fails(void **state)
 
 static const struct {
 	enum script script;
-	enum machine_end why;
+	enum vmm_ctl_end why;
 	uint32_t ends;
 	const char *text;
 } ends[] = {
-	{ SCRIPT_RESET, MACHINE_RESET, 1, "" },
-	{ SCRIPT_ALL_RESET, MACHINE_RESET, CPUS, "" },
-	{ SCRIPT_SHUTDOWN, MACHINE_CRASH, 1, "the guest's processor gave up" },
-	{ SCRIPT_BAD_PORT, MACHINE_ERROR, 1, "KVM: an access to ports makes no sense" },
-	{ SCRIPT_BAD_OFFSET, MACHINE_ERROR, 1, "KVM: an access to ports makes no sense" },
-	{ SCRIPT_UNKNOWN, MACHINE_ERROR, 1, "KVM stopped for an unknown reason (999)" },
-	{ SCRIPT_EIO, MACHINE_ERROR, 1, "Input/output error" },
-	{ SCRIPT_EFAULT, MACHINE_ERROR, 1,
+	{ SCRIPT_RESET, VMM_CTL_END_RESET, 1, "" },
+	{ SCRIPT_ALL_RESET, VMM_CTL_END_RESET, CPUS, "" },
+	{ SCRIPT_SHUTDOWN, VMM_CTL_END_CRASH, 1, "the guest's processor gave up" },
+	{ SCRIPT_BAD_PORT, VMM_CTL_END_ERROR, 1, "KVM: an access to ports makes no sense" },
+	{ SCRIPT_BAD_OFFSET, VMM_CTL_END_ERROR, 1, "KVM: an access to ports makes no sense" },
+	{ SCRIPT_UNKNOWN, VMM_CTL_END_ERROR, 1, "KVM stopped for an unknown reason (999)" },
+	{ SCRIPT_EIO, VMM_CTL_END_ERROR, 1, "Input/output error" },
+	{ SCRIPT_EFAULT, VMM_CTL_END_ERROR, 1,
 	  "memory of the guest's is not there: it was not given, or its file was cut short" },
 };
 
@@ -545,7 +545,7 @@ static void a_filter_that_fails_ends_it(void **state)
 	nap(5000);
 	vcpus_pause(&f.c);
 	assert_int_equal(turns(), 0);
-	assert_int_equal(f.why, MACHINE_ERROR);
+	assert_int_equal(f.why, VMM_CTL_END_ERROR);
 	assert_string_equal(f.text, "no filter");
 	finish(&f);
 	assert_int_equal(f.ends, CPUS);

@@ -240,7 +240,7 @@ static void test_agreements(void **state)
 			features_set(&g, VIRTIO_F_VERSION_1); /* too late */
 		guest_driver_set(&g, REG_STATUS, STATUS_RUNNING);
 		assert_true(g.t.dev->agreed == want);
-		assert_int_equal(toy_of(&g)->n_activate, want != 0);
+		assert_int_equal(g.t.dev->is_active, want != 0);
 		guest_driver_stop(&g);
 	}
 }
@@ -339,32 +339,13 @@ static void test_wrong_queues(void **state)
 		assert_int_equal(guest_driver_get(&g, REG_QUEUE_READY), 0);
 		guest_driver_set(&g, REG_STATUS, STATUS_RUNNING | STATUS_NEEDS_RESET);
 		guest_driver_set(&g, REG_STATUS, STATUS_RUNNING);
-		assert_int_equal(toy_of(&g)->n_activate, 0);
+		assert_false(g.t.dev->is_active);
 		guest_driver_set(&g, REG_STATUS, IN_FEATURES | STATUS_FAILED);
 		assert_int_equal(guest_driver_get(&g, REG_STATUS),
 				 IN_FEATURES | STATUS_NEEDS_RESET | STATUS_FAILED);
 		assert_int_equal(guest_driver_negotiate(&g, TOY_FEATURES, 8), STATUS_RUNNING);
 		guest_driver_stop(&g);
 	}
-}
-
-static void test_activation_fails(void **state)
-{
-	struct guest_driver g;
-
-	(void)state;
-	attach(&g);
-	toy_of(&g)->refuses = true;
-	assert_int_equal(guest_driver_negotiate(&g, TOY_FEATURES, 8),
-			 IN_FEATURES | STATUS_NEEDS_RESET);
-	assert_int_equal(guest_driver_interrupts(&g), 2);
-	assert_false(g.t.dev->is_active);
-	guest_driver_kick(&g, 0);
-	assert_int_equal(toy_of(&g)->n_kick, 0);
-	toy_of(&g)->refuses = false;
-	assert_int_equal(guest_driver_negotiate(&g, TOY_FEATURES, 8), STATUS_RUNNING);
-	assert_true(g.t.dev->is_active);
-	guest_driver_stop(&g);
 }
 
 static void test_reset(void **state)
@@ -515,19 +496,12 @@ static void test_kicks_for_nobody(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_constants),
-		cmocka_unit_test(test_accesses),
-		cmocka_unit_test(test_steps),
-		cmocka_unit_test(test_agreements),
-		cmocka_unit_test(test_queue_states),
-		cmocka_unit_test(test_queue_is_fixed),
-		cmocka_unit_test(test_wrong_queues),
-		cmocka_unit_test(test_activation_fails),
-		cmocka_unit_test(test_reset),
-		cmocka_unit_test(test_configuration),
-		cmocka_unit_test(test_interrupts),
-		cmocka_unit_test(test_kicks),
-		cmocka_unit_test(test_kicks_for_nobody),
+		cmocka_unit_test(test_constants),     cmocka_unit_test(test_accesses),
+		cmocka_unit_test(test_steps),         cmocka_unit_test(test_agreements),
+		cmocka_unit_test(test_queue_states),  cmocka_unit_test(test_queue_is_fixed),
+		cmocka_unit_test(test_wrong_queues),  cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_configuration), cmocka_unit_test(test_interrupts),
+		cmocka_unit_test(test_kicks),         cmocka_unit_test(test_kicks_for_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,13 +21,6 @@ static void toy_config_write(struct virtio_device *d, uint32_t off, const void *
 		toy_of(d)->config[off + i] = ((const uint8_t *)data)[i];
 }
 
-static int toy_activate(struct virtio_device *d, struct err *e)
-{
-	assert(!d->is_active);
-	toy_of(d)->n_activate++;
-	return toy_of(d)->refuses ? err_plain(e, EIO, "toy is broken") : 0;
-}
-
 static void toy_reset(struct virtio_device *d)
 {
 	toy_of(d)->n_reset++;
@@ -99,7 +92,6 @@ static const struct virtio_device_ops toy_ops = {
 	.queue_size = TOY_QUEUE_SIZE,
 	.config_read = toy_config_read,
 	.config_write = toy_config_write,
-	.activate = toy_activate,
 	.reset = toy_reset,
 	.kick = toy_kick,
 	.pause = toy_pause,

@@ -20,8 +20,7 @@ struct toy_device {
 	struct virtio_device dev;
 	uint8_t config[TOY_CONFIG];
 	uint32_t memory; /* saved and loaded; odd is refused by load */
-	bool refuses;    /* activate() fails */
-	unsigned int n_activate, n_reset, n_kick, n_pause, n_resume;
+	unsigned int n_reset, n_kick, n_pause, n_resume;
 	unsigned int n_broken; /* of virtq_pop() */
 	unsigned int *n_free;  /* counts free(); NULL: nobody does */
 };
