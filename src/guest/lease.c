@@ -51,21 +51,21 @@ static bool is_same(const struct dhcp_lease *a, const struct dhcp_lease *b)
 	       a->n_dns == b->n_dns && memcmp(a->dns, b->dns, sizeof(a->dns)) == 0;
 }
 
-/* Ask for the same again, or for any; eth0 has it then. */
+/* Ask for the same again, or for any; eth0 has it then. On failure all is as before. */
 static int lease_take(struct keeping *k, struct err *e)
 {
-	struct dhcp_lease lease = k->lease;
+	struct keeping next = *k;
 	struct agent_identity old, id;
 	bool is_news;
 
-	if (dhcp_obtain(k->mac, &lease, e) < 0)
+	if (dhcp_obtain(k->mac, &next.lease, e) < 0)
 		return -e->code;
-	is_news = !is_same(&k->lease, &lease);
 	identity_of(k, &old);
-	k->lease = lease;
-	identity_of(k, &id);
+	identity_of(&next, &id);
 	if (netlink_readdress(&old, &id, e) < 0)
 		return -e->code;
+	is_news = !is_same(&k->lease, &next.lease);
+	*k = next;
 	if (is_news)
 		tell(k, 0, "");
 	return 0;
