@@ -79,7 +79,8 @@ static int user_map(uid_t uid, gid_t gid)
 	return rc < 0 ? rc : file_say("/proc/self/gid_map", groups);
 }
 
-static int child_prepare(const struct child_spec *s, int *report_fd)
+/* `ret_program_fd` is above what the program gets. */
+static int child_prepare(const struct child_spec *s, int *report_fd, int *ret_program_fd)
 {
 	int rc;
 
@@ -104,15 +105,22 @@ static int child_prepare(const struct child_spec *s, int *report_fd)
 		return -errno;
 	if ((s->flags & CHILD_NO_NEW_PRIVS) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
+	if (s->setup && strchr(s->path, '/'))
+		*ret_program_fd = open(s->path, O_PATH | O_CLOEXEC);
 	return s->setup ? s->setup(s->setup_arg) : 0;
 }
 
 static _Noreturn void child_main(const struct child_spec *s, int user_rc, int report_fd)
 {
-	int rc = user_rc < 0 ? user_rc : child_prepare(s, &report_fd);
+	char *const *env = s->env ? (char *const *)s->env : environ;
+	int program_fd = -1;
+	int rc = user_rc < 0 ? user_rc : child_prepare(s, &report_fd, &program_fd);
 
 	if (rc == 0) {
-		execvpe(s->path, (char *const *)s->argv, s->env ? (char *const *)s->env : environ);
+		execvpe(s->path, (char *const *)s->argv, env);
+		/* Who it has become may not go where it is: to somebody's home, say. */
+		if (errno == EACCES && program_fd >= 0)
+			execveat(program_fd, "", (char *const *)s->argv, env, AT_EMPTY_PATH);
 		rc = -errno;
 	}
 	if (write(report_fd, &rc, sizeof(rc)) < 0)

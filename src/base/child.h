@@ -34,7 +34,7 @@ struct child_spec {
 	size_t n_fds;
 	uint32_t flags;
 	/* Runs in the child before exec, async-signal-safe work only; NULL: nothing. -errno fails
-	 * the spawn. */
+	 * the spawn. It may become a user who cannot reach `path` (but a script's). */
 	int (*setup)(void *arg);
 	void *setup_arg;
 };

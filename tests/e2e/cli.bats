@@ -112,7 +112,7 @@ groups='container disk image kernel template'
 	[[ $(caisson --version) =~ ^caisson\ version\ [0-9]+\. ]]
 	[ "$(caisson -v)" = "$(caisson --version)" ]
 	caisson version >text
-	for i in QEMU accel kernel; do grep -qi "$i" text || complain "version does not show $i"; done
+	for i in 'QEMU|caisson-vmm' accel kernel; do grep -qiE "$i" text || complain "version does not show $i"; done
 	caisson version --format json | jq -e . >/dev/null || complain "version --format json"
 	all_right
 }

@@ -8,10 +8,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 
 #include "buf.h"
 #include "child.h"
 #include "fdio.h"
+#include "temp_dir.h"
 
 static void run_gives_output_and_status(void **state)
 {
@@ -109,6 +112,46 @@ static void failing_setup_fails_the_spawn(void **state)
 	assert_int_equal(child_spawn(&s, &pid, NULL, &e), -EPERM);
 }
 
+static int become_nobody(void *arg)
+{
+	(void)arg;
+	return setresgid(65533, 65533, 65533) < 0 || setresuid(65533, 65533, 65533) < 0 ? -errno
+											: 0;
+}
+
+/* Root's program, in a directory that is nobody else's, for a child that is root no more. */
+static void program_out_of_reach(void **state)
+{
+	struct child_spec s = { .argv = (const char *[]){ "id", "-u", NULL },
+				.setup = become_nobody };
+	auto_fd copy = openat(temp_dir.fd, "id", O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	auto_fd program = open("/usr/bin/id", O_RDONLY | O_CLOEXEC);
+	char path[100];
+	struct err e = { 0 };
+	int status, out[2];
+	auto_buf b = { 0 };
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0 || program < 0)
+		skip();
+	snprintf(path, sizeof(path), "%s/id", temp_dir.path);
+	s.path = path;
+	assert_true(sendfile(copy, program, NULL, 1U << 24) > 0);
+	fd_drop(&copy);
+	assert_int_equal(fchmod(temp_dir.fd, 0700), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	s.fds = (int[]){ -1, out[1], STDERR_FILENO };
+	s.n_fds = 3;
+	assert_int_equal(child_spawn(&s, &pid, NULL, &e), 0);
+	close(out[1]);
+	assert_int_equal(fd_read_all(out[0], &b), 0);
+	close(out[0]);
+	assert_int_equal(child_wait(pid, &status, &e), 0);
+	assert_int_equal(status, 0);
+	assert_string_equal(b.data, "65533\n");
+}
+
 static void pidfd_tells_the_end(void **state)
 {
 	struct child_spec s = { .path = "true", .argv = (const char *[]){ "true", NULL } };
@@ -183,6 +226,8 @@ int main(void)
 		cmocka_unit_test(too_much_output_is_an_error),
 		cmocka_unit_test(descriptors_are_exact),
 		cmocka_unit_test(failing_setup_fails_the_spawn),
+		cmocka_unit_test_setup_teardown(program_out_of_reach, temp_dir_setup,
+						temp_dir_teardown),
 		cmocka_unit_test(pidfd_tells_the_end),
 		cmocka_unit_test(processes_of_its_own),
 		cmocka_unit_test(namespaces_nest),
