@@ -333,7 +333,7 @@ int filter_process_fill(scmp_filter_ctx c, enum sandbox_kind kind)
 	};
 	int r;
 
-	if (kind == SANDBOX_VMM)
+	if (kind == SANDBOX_VMM) /* its list is whole */
 		return filter_vmm_add(c);
 	r = filter_calls_add(c, SCMP_ACT_ALLOW, calls_common, ARRAY_SIZE(calls_common));
 
