@@ -31,7 +31,7 @@
 #define CLONES_MAX 200U
 #define TIMEOUT_MS 180000U
 #define BLK_MS     600000U
-#define MANY_MS    900000U
+#define MANY_MS    300000U
 #define SETTLE_S   5
 #define NET_TRIES  20U
 #define FAST_TICKS 200U
