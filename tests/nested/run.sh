@@ -14,6 +14,8 @@
 #   NESTED_TIMEOUT	seconds until the machine is ended (1200)
 #   NESTED_MEMORY	MiB of the machine (3072); /tmp and changed files take at most half each
 #   NESTED_CPU		QEMU's name of the processor (EPYC,+svm,+npt)
+#   NESTED_POLL		if not empty, the processor polls when it is idle: QEMU 7.2 may never wake one that halts (with
+#			50 machines inside, twice in half an hour). All takes a seventh longer
 #   NESTED_VERBOSE	if not empty, say how long the machine took to start the command
 #
 # Of the environment pass PATH, HOME, LANG, IMAGES_OCI and CAISSON*; for more, "env NAME=VALUE COMMAND".
@@ -171,14 +173,13 @@ machine_start() { # machine_start KERNEL_DIR
 		cat "$work/$s.log" >&2
 		return 125
 	done
-	# One processor: with two, some machines inside never come up. It polls when it is idle: one that halts
-	# is now and then never woken again by QEMU 7.2, with 50 machines in it twice in a half of an hour.
+	# One processor: with two, some machines inside never come up.
 	start qemu-system-x86_64 -M q35,memory-backend=mem,usb=off,vmport=off,smbus=off,sata=off \
 		-accel tcg,thread=multi -cpu "$cpu" -smp 1 -m "$memory" \
 		-object "memory-backend-memfd,id=mem,size=${memory}M,share=on" \
 		-nodefaults -no-user-config -display none -no-reboot -serial "file:$work/console" \
 		-kernel "$1/vmlinuz" -initrd "$work/initrd.cpio" \
-		-append "console=ttyS0 panic=-1 quiet idle=poll mitigations=off rcupdate.rcu_expedited=1" \
+		-append "console=ttyS0 panic=-1 quiet mitigations=off rcupdate.rcu_expedited=1${NESTED_POLL:+ idle=poll}" \
 		"${devices[@]}" >"$work/qemu.log" 2>&1
 	qemu=$started
 }
