@@ -335,10 +335,12 @@ static bool main_ended(struct disk_machine *m)
 	return false;
 }
 
-/* Without an answer the machine keeps the lease that it knows, to be asked for again soon. */
+/* Without an answer, or when eth0 cannot take it, the machine keeps the lease that it has, to be
+ * asked for again soon. */
 static void lease_renew(struct disk_machine *m, time_t *io_next)
 {
-	struct dhcp_lease lease = m->lease;
+	const struct dhcp_lease had = m->lease;
+	struct dhcp_lease lease = had;
 	struct agent_identity old, id;
 	time_t wait = RENEW_LEAST_S;
 	struct err e = { 0 };
@@ -348,11 +350,14 @@ static void lease_renew(struct disk_machine *m, time_t *io_next)
 		identity_of(m, "", &old);
 		m->lease = lease;
 		identity_of(m, "", &id);
-		wait = MAX_OF((time_t)(lease.seconds / 2), wait);
 		rc = netlink_readdress(&old, &id, &e);
 	}
-	if (rc < 0)
+	if (rc < 0) {
+		m->lease = had;
 		log_error("%s", e.msg);
+	} else {
+		wait = MAX_OF((time_t)(lease.seconds / 2), wait);
+	}
 	*io_next = time(NULL) + wait;
 }
 
