@@ -13,13 +13,13 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "blk_fixture.h"
 #include "dirty_log.h"
 #include "disk_driver.h"
+#include "kvm_play.h"
 #include "x86_layout.h"
 
 #define MIB      (1ULL << 20)
@@ -93,16 +93,11 @@ static int log_clear(const struct kvm_clear_dirty_log *c)
 	return 0;
 }
 
-int ioctl(int fd, unsigned long request, ...)
+static int kvm_play(int fd, unsigned long request, void *arg)
 {
 	const struct kvm_enable_cap *cap;
-	va_list ap;
-	void *arg;
 
 	(void)fd;
-	va_start(ap, request);
-	arg = va_arg(ap, void *);
-	va_end(ap);
 	switch (request) {
 	case KVM_SET_USER_MEMORY_REGION:
 		return region_set(arg);

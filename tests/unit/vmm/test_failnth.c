@@ -11,13 +11,13 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "dirty_log.h"
 #include "failnth.h"
+#include "kvm_play.h"
 #include "log.h"
 #include "snapshot.h"
 #include "vhd.h"
@@ -53,15 +53,9 @@ static int file_made(size_t size)
 	return fd;
 }
 
-int ioctl(int fd, unsigned long request, ...)
+static int kvm_play(int fd, unsigned long request, void *arg)
 {
-	void *arg;
-	va_list ap;
-
 	(void)fd;
-	va_start(ap, request);
-	arg = va_arg(ap, void *);
-	va_end(ap);
 	switch (request) {
 	case KVM_GET_API_VERSION:
 		return KVM_API_VERSION;

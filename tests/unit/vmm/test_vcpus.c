@@ -16,11 +16,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "kvm_play.h"
 #include "sandbox.h"
 #include "vcpus.h"
 
@@ -226,18 +226,13 @@ static int vcpu_run(struct fake_vcpu *v)
 	return 0;
 }
 
-int ioctl(int fd, unsigned long request, ...)
+static int kvm_play(int fd, unsigned long request, void *arg)
 {
 	struct fake_vcpu *v = vcpu_of(fd);
-	unsigned long arg;
-	va_list ap;
 	int rc;
 
-	va_start(ap, request);
-	arg = va_arg(ap, unsigned long);
-	va_end(ap);
 	if (request == KVM_CREATE_VCPU)
-		return vcpu_create(arg);
+		return vcpu_create((uintptr_t)arg);
 	assert_true(v && request == KVM_RUN);
 	__atomic_store_n(&v->is_in_run, true, __ATOMIC_SEQ_CST);
 	rc = vcpu_run(v);

@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include <string.h>
-#include <sys/ioctl.h>
 
+#include "kvm_play.h"
 #include "x86_vcpu.h"
 
 #define TSC          0x10U
@@ -116,15 +116,9 @@ static int answer(unsigned long request, void *arg)
 	}
 }
 
-int ioctl(int fd, unsigned long request, ...)
+static int kvm_play(int fd, unsigned long request, void *arg)
 {
-	void *arg;
-	va_list ap;
-
 	(void)fd;
-	va_start(ap, request);
-	arg = va_arg(ap, void *);
-	va_end(ap);
 	assert_true(fake.n < LOG_MAX);
 	fake.log[fake.n++] = request;
 	return answer(request, arg);
