@@ -13,34 +13,26 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "auth_internal.h"
 #include "child.h"
 #include "fdio.h"
 #include "json_text.h"
+#include "loop.h"
 
 #define PREFIX     "docker-credential-"
 #define LIMIT_MS   120000
 #define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 #define NOT_FOUND  "credentials not found in native keychain"
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Until the end of the stream, or the limit of time or size. */
 static int answer_read(int fd, struct buf *out)
 {
-	int64_t until = now_ms() + LIMIT_MS;
+	int64_t until = loop_now_ms() + LIMIT_MS;
 
 	for (;;) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
-		int64_t left = until - now_ms();
+		int64_t left = until - loop_now_ms();
 		char chunk[4096];
 		ssize_t n;
 		int rc;

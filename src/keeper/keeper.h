@@ -65,7 +65,7 @@ struct keeper {
 	struct loop_watch *net_watch; /* until the guest talks */
 	struct passt passt;
 	struct loop_watch *passt_watch;
-	int64_t passt_started_ns; /* CLOCK_MONOTONIC */
+	int64_t passt_started_ms; /* loop_now_ms() */
 	uint32_t passt_ends;      /* one soon after the other */
 	struct vsock_dir vsock;
 	struct disk_server disk;

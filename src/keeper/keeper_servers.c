@@ -20,7 +20,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "fdio.h"
 #include "keeper.h"
@@ -28,8 +27,8 @@
 #include "log.h"
 
 #define PASST_TRIES   5U
-#define PASST_LIFE_NS 10000000000 /* one that lives so long was all right */
-#define VM_END_MS     200         /* a VMM takes its file servers along, and is the reason then */
+#define PASST_LIFE_MS 10000 /* one that lives so long was all right */
+#define VM_END_MS     200   /* a VMM takes its file servers along, and is the reason then */
 
 /* ---- the network ---- */
 
@@ -37,10 +36,7 @@ static void passt_ended(void *arg, uint32_t events);
 
 static int passt_run(struct keeper *k, struct err *e)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	k->passt_started_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	k->passt_started_ms = loop_now_ms();
 	if (passt_start(k->state.ports, k->state.n_ports, k->net_fd, &k->passt, e) < 0)
 		return -e->code;
 	return loop_watch_fd(k->loop, k->passt.pidfd, EPOLLIN, passt_ended, k, &k->passt_watch, e);
@@ -61,7 +57,6 @@ static void network_lost(struct keeper *k, const char *why)
 static void passt_ended(void *arg, uint32_t events)
 {
 	struct keeper *k = arg;
-	struct timespec now;
 	struct err e = { 0 };
 	char why[300];
 
@@ -72,8 +67,7 @@ static void passt_ended(void *arg, uint32_t events)
 	passt_stop(&k->passt);
 	if (k->phase == KEEPER_ENDING)
 		return;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if ((int64_t)now.tv_sec * 1000000000 + now.tv_nsec - k->passt_started_ns > PASST_LIFE_NS)
+	if (loop_now_ms() - k->passt_started_ms > PASST_LIFE_MS)
 		k->passt_ends = 0;
 	if (++k->passt_ends >= PASST_TRIES)
 		network_lost(k, why);

@@ -3,23 +3,15 @@
 
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 
 #include "bytes.h"
+#include "loop.h"
 
 #define READ_CHUNK 4096U
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static int ready_wait(int fd, short events, int64_t until, struct err *e)
 {
-	int64_t left = until - now_ms();
+	int64_t left = until - loop_now_ms();
 	struct pollfd p = { .fd = fd, .events = events };
 
 	if (left <= 0 || poll(&p, 1, (int)left) == 0)
@@ -29,7 +21,7 @@ static int ready_wait(int fd, short events, int64_t until, struct err *e)
 
 int agent_call_send(struct agent_call *c, struct buf *out, uint32_t timeout_ms, struct err *e)
 {
-	int64_t until = now_ms() + timeout_ms;
+	int64_t until = loop_now_ms() + timeout_ms;
 
 	while (out->len) {
 		ssize_t n = write(c->fd, out->data, out->len);
@@ -66,7 +58,7 @@ static int frame_matches(const struct agent_frame *f, uint16_t type, uint16_t re
 int agent_call_wait(struct agent_call *c, uint16_t type, uint16_t request, uint32_t timeout_ms,
 		    struct err *e)
 {
-	int64_t until = now_ms() + timeout_ms;
+	int64_t until = loop_now_ms() + timeout_ms;
 
 	for (;;) {
 		struct agent_frame f;

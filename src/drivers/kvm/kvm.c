@@ -15,13 +15,13 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "fdio.h"
 #include "kvm_config.h"
 #include "kvm_pages.h"
 #include "kvm_probe.h"
 #include "libexec.h"
+#include "loop.h"
 #include "vmm_ctl.h"
 #include "vmm_process.h"
 
@@ -134,14 +134,6 @@ static int kvm_launch(const struct vm_spec *s, const struct vm_driver_info *i, v
 
 /* ---- requests ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static void event_take(struct kvm *v, const struct vmm_ctl_frame *f)
 {
 	struct err ignored = { 0 }; /* its exit code is left then */
@@ -178,14 +170,14 @@ static int answer_take(struct kvm *v, struct err *e)
 
 static int answer_wait(struct kvm *v, uint32_t timeout_ms, struct err *e)
 {
-	const int64_t until = now_ms() + timeout_ms;
+	const int64_t until = loop_now_ms() + timeout_ms;
 	struct pollfd p = { .fd = v->ctl_fd, .events = POLLIN };
 	char data[4096];
 	ssize_t n;
 	int rc;
 
 	while ((rc = answer_take(v, e)) == 0) {
-		const int64_t left = until - now_ms();
+		const int64_t left = until - loop_now_ms();
 
 		if (left <= 0 || (poll(&p, 1, (int)left) <= 0 && errno != EINTR))
 			return err_plain(e, ETIMEDOUT, "caisson-vmm does not answer");

@@ -6,10 +6,10 @@
 
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 
 #include "fdio.h"
 #include "json_text.h"
+#include "loop.h"
 
 #define READ_CHUNK 4096
 
@@ -51,18 +51,10 @@ int qmp_line_parse(const char *line, size_t len, json_t **ret, struct err *e)
 	return rc;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static int more_read(struct qmp *q, int64_t until, struct err *e)
 {
 	struct pollfd p = { .fd = q->fd, .events = POLLIN };
-	int64_t left = until - now_ms();
+	int64_t left = until - loop_now_ms();
 	ssize_t n;
 	int ready = left > 0 ? poll(&p, 1, (int)left) : 0;
 
@@ -141,7 +133,7 @@ static int greet(struct qmp *q, int64_t until, struct err *e)
 int qmp_call(struct qmp *q, const char *command, json_t *args, int pass_fd, uint32_t timeout_ms,
 	     json_t **ret, struct err *e)
 {
-	int64_t until = now_ms() + timeout_ms;
+	int64_t until = loop_now_ms() + timeout_ms;
 	json_t *value = NULL;
 
 	if (!q->has_greeted && greet(q, until, e) < 0) {
